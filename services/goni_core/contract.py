@@ -1,0 +1,129 @@
+"""What the services say to each other over their Unix sockets: the only agreement between them.
+
+``engine.sock`` (goni_engine)
+    GET    /health                    Health
+    GET    /v1/models                 OpenAI's list; each entry's ``goni`` is a Model
+    PUT    /models/{name}             body: a GGUF file; 201 and its Model
+    DELETE /models/{name}
+    POST   /v1/chat/completions       OpenAI's, streamed or not; ``model`` must exist (404)
+    POST   /v1/completions            likewise
+    POST   /v1/embeddings             OpenAI's; float or base64
+    POST   /count                     {"model", "messages"} -> Count
+
+``rag.sock`` (goni_rag); ``owner`` is a person's id
+    GET    /health                    Health
+    PUT    /documents/{name}?owner=   body: the file; 201 and its Document once searchable
+    GET    /documents?owner=          {"documents": [Document]}
+    DELETE /documents/{name}?owner=
+    POST   /search                    {"owner", "query", "k"} -> {"sources": [Source]}
+
+``gateway.sock`` (goni_gateway)
+    GET    /health                    Health
+    GET    /setup                     {"complete": bool, "node_name": str}
+    POST   /setup                     {"owner": {"name", "password"}, "node_name"} -> 201, or 409
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from goni_core import fields
+
+EMBEDDING_MODEL = "all-MiniLM-L6-v2"
+"""Id of the embedding model that comes with the image; 384 dimensions, unit length."""
+EMBEDDING_FILE = "all-MiniLM-L6-v2-f16.gguf"
+EMBEDDING_DIMENSIONS = 384
+EMBEDDING_CONTEXT = 256
+"""Tokens the embedding model was trained on; chunks stay below it."""
+
+MODEL_LIMIT = 512 << 30
+DOCUMENT_LIMIT = 512 << 20
+"""Bytes at most of one model and of one document."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, and what was found, in words."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Health:
+    """A service's state. ``ok`` is false when any check failed; ``words`` is for the person."""
+
+    service: str
+    ok: bool
+    words: str = ""
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on this node. ``kind``: chat or embedding; ``state``: available, loading, loaded,
+    unusable.
+    """
+
+    id: str
+    kind: str
+    bytes: int
+    context: int
+    architecture: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many tokens a prompt has, and how many the model's context takes."""
+
+    tokens: int
+    context: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document in somebody's folder. ``state``: indexed or unreadable (then ``reason`` says
+    why).
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    pages: int
+    chunks: int
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A retrieved passage: where it stands (``page`` from 1, 0 when the format has none) and its
+    text.
+    """
+
+    document: str
+    page: int
+    heading: str
+    text: str
+    score: float
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A contract dataclass as a JSON object."""
+    return dataclasses.asdict(value)
+
+
+def source_from(value: fields.Object) -> Source:
+    """A :class:`Source` from the other side's JSON."""
+    return Source(
+        document=fields.text(value, "document"),
+        page=fields.integer(value, "page", least=0, most=1 << 31, default=0),
+        heading=fields.text(value, "heading", default=""),
+        text=fields.text(value, "text", longest=100_000),
+        score=float(value.get("score", 0.0)),
+    )

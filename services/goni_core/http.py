@@ -1,0 +1,178 @@
+"""The one door for outbound HTTP: services call each other here, over Unix sockets.
+
+A caller gets parsed JSON or a :class:`GoniError` with the other side's own status and words; a
+service that can't be reached is :class:`Unavailable`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from goni_core.errors import GoniError, Unavailable
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+STREAM_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+"""For answers that an engine is still computing: seconds between two bytes."""
+ANSWER_TIMEOUT = httpx.Timeout(3600.0, connect=5.0)
+"""For answers that come whole, after all of the computing."""
+
+
+class Incoming:
+    """A response whose body is read as it comes. Whoever has it closes it, which ends the request
+    on the other side too.
+    """
+
+    def __init__(self, service: Service, response: httpx.Response) -> None:
+        self._service = service
+        self._response = response
+        self.content_type = response.headers.get("content-type", "application/octet-stream")
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """The body, as it comes; :class:`Unavailable` when the other side breaks off."""
+        try:
+            async for block in self._response.aiter_bytes():
+                yield block
+        except httpx.HTTPError as error:
+            raise self._service.unreachable(error) from error
+
+    async def close(self) -> None:
+        await self._response.aclose()
+
+
+class Service:
+    """A client of one service's Unix socket.
+
+    ``name`` is what errors call it ("the engine"); ``socket`` its path. Close with :meth:`close`.
+    """
+
+    def __init__(self, name: str, socket: Path) -> None:
+        self.name = name
+        self.socket = socket
+        transport = httpx.AsyncHTTPTransport(
+            uds=str(socket), limits=httpx.Limits(max_connections=None, max_keepalive_connections=32)
+        )
+        self._client = httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", timeout=TIMEOUT, trust_env=False
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str] | None = None,
+        content: AsyncIterator[bytes] | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: httpx.Timeout = TIMEOUT,
+    ) -> dict[str, Any]:
+        """One request, its JSON object back; raises what the other side said as
+        :class:`GoniError`.
+        """
+        try:
+            response = await self._client.request(
+                method,
+                path,
+                json=json,
+                params=params,
+                content=content,
+                headers=headers,
+                timeout=timeout,
+            )
+        except httpx.HTTPError as error:
+            raise self.unreachable(error) from error
+        if response.is_error:
+            raise _relayed(response.status_code, response.content)
+        return _object(response.content)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        content: AsyncIterator[bytes] | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[httpx.Response]:
+        """A response whose body is read as it comes; errors as in :meth:`call`."""
+        try:
+            async with self._client.stream(
+                method, path, json=json, content=content, headers=headers, timeout=STREAM_TIMEOUT
+            ) as response:
+                if response.is_error:
+                    raise _relayed(response.status_code, await response.aread())
+                yield response
+        except httpx.HTTPError as error:
+            raise self.unreachable(error) from error
+
+    async def open(self, method: str, path: str, *, json: object = None) -> Incoming:
+        """As :meth:`stream`, for a body that outlives the caller's block."""
+        request = self._client.build_request(method, path, json=json, timeout=STREAM_TIMEOUT)
+        try:
+            response = await self._client.send(request, stream=True)
+            if not response.is_error:
+                return Incoming(self, response)
+            try:
+                raise _relayed(response.status_code, await response.aread())
+            finally:
+                await response.aclose()
+        except httpx.HTTPError as error:
+            raise self.unreachable(error) from error
+
+    def unreachable(self, error: httpx.HTTPError) -> Unavailable:
+        return Unavailable(
+            f"{self.name} does not answer ({type(error).__name__})",
+            hint="it may still be starting; try again in a moment",
+            code=f"{self.socket.stem}_unavailable",
+        )
+
+
+async def https_status(port: int, *, timeout: float) -> int:
+    """The HTTP status with which this machine's own HTTPS port answers a request for its first
+    page.
+
+    The certificate is not verified: it is the node's own, nothing is sent but the request, and it
+    never leaves the loopback interface. Raises :class:`Unavailable` within ``timeout`` seconds.
+    """
+    async with httpx.AsyncClient(verify=False, timeout=timeout, trust_env=False) as client:  # noqa: S501 - see above
+        try:
+            async with client.stream("GET", f"https://127.0.0.1:{port}/") as response:
+                return response.status_code
+        except httpx.HTTPError as error:
+            reason = "no connection" if isinstance(error, httpx.ConnectError) else "no answer"
+            raise Unavailable(f"port {port}: {reason}", code="https_unavailable") from error
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body) if body else {}
+    except ValueError as error:
+        raise GoniError("a service answered with something other than JSON") from error
+    return value if isinstance(value, dict) else {"data": value}
+
+
+def _relayed(status: int, body: bytes) -> GoniError:
+    try:
+        said = _object(body).get("error", {})
+    except GoniError:
+        said = {}
+    if not isinstance(said, dict):
+        said = {"message": str(said)}
+    code = said.get("code")
+    if not isinstance(code, str):  # llama-server repeats the status here and has names as types
+        code = str(said.get("type", "internal_error"))
+    error = GoniError(
+        str(said.get("message", f"HTTP status {status}")), hint=str(said.get("hint", "")), code=code
+    )
+    error.status = status
+    return error

@@ -1,0 +1,179 @@
+"""Serving HTTP under systemd: sockets it hands over, readiness, watchdog, a clean stop.
+
+sd_notify(3), sd_listen_fds(3). Without systemd (tests, a checkout) sockets are bound here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+from systemd import daemon
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One application on one listening socket, with TLS when ``certificate`` and ``key`` are
+    given.
+
+    With ``when`` nothing is accepted until that event is set: until then another process may serve
+    the same socket, and connections wait in the kernel.
+    """
+
+    app: ASGIApp
+    socket: socket.socket
+    certificate: Path | None = None
+    key: Path | None = None
+    when: asyncio.Event | None = None
+
+    @property
+    def due(self) -> bool:
+        return self.when is None or self.when.is_set()
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Several servers share one process; :func:`serve` handles its signals."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say goodbye to idle TLS connections without waiting for theirs: a client that isn't
+        reading would hold the stop up for 10 s.
+        """
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "cycle", None)
+            transport = getattr(connection, "transport", None)
+            if transport is not None and (cycle is None or cycle.response_complete):
+                connection.shutdown()
+                if transport.get_write_buffer_size() == 0:
+                    transport.abort()
+        await super().shutdown(sockets)
+
+
+def inherited(name: str) -> socket.socket | None:
+    """The listening socket that systemd passed under ``FileDescriptorName=name``, if any."""
+    # The environment stays as it is: a service asks once for each of its sockets.
+    for fd, fd_name in daemon.listen_fds_with_names(unset_environment=False).items():
+        if fd_name == name:
+            return socket.socket(fileno=fd)
+    return None
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """Listen on a Unix socket at ``path``, replacing one that a dead process left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    path.chmod(0o660)
+    listening.listen(128)
+    return listening
+
+
+def bind_tcp(host: str, port: int) -> socket.socket:
+    """Listen on ``host``:``port`` (port 0: any free one)."""
+    return socket.create_server((host, port), backlog=128)
+
+
+def unix_or_inherited(name: str, path: Path) -> socket.socket:
+    """The socket named ``name`` from systemd, or one bound at ``path``."""
+    return inherited(name) or bind_unix(path)
+
+
+async def serve(
+    listeners: Sequence[Listener],
+    *,
+    stop: asyncio.Event | None = None,
+    alive: Callable[[], Awaitable[bool]] | None = None,
+    status: str = "",
+) -> None:
+    """Serve until SIGTERM, SIGINT or ``stop``; then finish running requests for up to 10 s.
+
+    Tells systemd when every listener that is due answers (``READY=1``), and keeps the watchdog fed
+    as long as ``alive`` (default: the event loop turning) is true.
+    """
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    servers = [_Server(_config(listener)) for listener in listeners]
+    due = [server for server, listener in zip(servers, listeners, strict=True) if listener.due]
+    tasks = [
+        asyncio.create_task(_run(server, listener, stop))
+        for server, listener in zip(servers, listeners, strict=True)
+    ]
+    stopping = asyncio.create_task(stop.wait())
+    watchdog = asyncio.create_task(_watchdog(alive))
+    try:
+        while not all(server.started for server in due):
+            if any(task.done() for task in tasks):
+                break
+            await asyncio.sleep(0.01)
+        daemon.notify("READY=1" + (f"\nSTATUS={status}" if status else ""))
+        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        daemon.notify("STOPPING=1")
+        watchdog.cancel()
+        stopping.cancel()
+        stop.set()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks)
+
+
+async def _run(server: _Server, listener: Listener, stop: asyncio.Event) -> None:
+    if listener.when is not None and not await _first(listener.when, before=stop):
+        return
+    await server.serve(sockets=[listener.socket])
+
+
+async def _first(event: asyncio.Event, *, before: asyncio.Event) -> bool:
+    """Wait for either; true when ``event`` came and ``before`` did not."""
+    waits = {asyncio.create_task(event.wait()), asyncio.create_task(before.wait())}
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return event.is_set() and not before.is_set()
+
+
+def _config(listener: Listener) -> uvicorn.Config:
+    return uvicorn.Config(
+        listener.app,
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+        ssl_certfile=listener.certificate,
+        ssl_keyfile=listener.key,
+    )
+
+
+async def _watchdog(alive: Callable[[], Awaitable[bool]] | None) -> None:
+    interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 3
+    if interval <= 0:
+        return
+    while True:
+        if alive is None or await alive():
+            daemon.notify("WATCHDOG=1")
+        else:
+            log.warning("not alive: the watchdog is not fed")
+        await asyncio.sleep(interval)
