@@ -1,0 +1,110 @@
+"""The routes of ``engine.sock``, as ``goni_core.contract`` lists them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from goni_core import contract, fields, web
+from goni_core.errors import NotFound
+from goni_engine import chat, embeddings
+from goni_engine.card import EMBEDDING
+from goni_engine.engine import Engine
+from goni_engine.store import SUFFIX, Entry
+
+
+def build(engine: Engine) -> Starlette:
+    """The application; ``engine`` is started and stopped with it."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await engine.start()
+        try:
+            yield
+        finally:
+            await engine.stop()
+
+    routes = _Routes(engine)
+    return web.application(
+        [
+            Route("/health", routes.health),
+            Route("/v1/models", routes.models),
+            Route("/models/{name}", routes.put_model, methods=["PUT"]),
+            Route("/models/{name}", routes.delete_model, methods=["DELETE"]),
+            Route("/v1/chat/completions", routes.complete, methods=["POST"]),
+            Route("/v1/completions", routes.complete, methods=["POST"]),
+            Route("/v1/embeddings", routes.embed, methods=["POST"]),
+            Route("/count", routes.count, methods=["POST"]),
+        ],
+        lifespan=lifespan,
+    )
+
+
+class _Routes:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def health(self, _request: Request) -> Response:
+        return JSONResponse(contract.plain(self._engine.health()))
+
+    async def models(self, _request: Request) -> Response:
+        data = [self._listed(entry) for entry in self._engine.store.all()]
+        return JSONResponse({"object": "list", "data": data})
+
+    async def put_model(self, request: Request) -> Response:
+        entry, new = await self._engine.store.put(
+            request.path_params["name"], request.stream(), web.content_length(request.headers)
+        )
+        # A model that failed to load gets another chance when its file is brought in again.
+        if self._engine.supervisor.state(entry.id)[0] == "unusable":
+            await self._engine.supervisor.forget(entry.id)
+        model = contract.plain(self._engine.model(entry))
+        return JSONResponse(model, status_code=201 if new else 200)
+
+    async def delete_model(self, request: Request) -> Response:
+        name = request.path_params["name"].removesuffix(SUFFIX)
+        entry = self._engine.store.withdraw(name)
+        await self._engine.supervisor.forget(entry.id)
+        await self._engine.store.delete(entry)
+        return Response(status_code=204)
+
+    async def complete(self, request: Request) -> Response:
+        body = await web.read_body(request, limit=chat.BODY_LIMIT)
+        entry = self._chat_model(chat.check(fields.parse(body)))
+        return chat.Relay(self._engine.supervisor, entry, request.url.path, body)
+
+    async def embed(self, request: Request) -> Response:
+        wanted = embeddings.parse(await web.read_json(request, limit=chat.BODY_LIMIT))
+        embedded = await self._engine.embedder.embed(wanted.texts)
+        return JSONResponse(embeddings.answer(wanted, embedded))
+
+    async def count(self, request: Request) -> Response:
+        body = await web.read_body(request, limit=chat.BODY_LIMIT)
+        parsed = fields.parse(body)
+        entry = self._chat_model(chat.check(parsed))
+        counted = await chat.count(self._engine.supervisor, entry, body, parsed)
+        return JSONResponse(contract.plain(counted))
+
+    def _chat_model(self, model: str) -> Entry:
+        entry = self._engine.store.get(model)
+        if entry.kind == EMBEDDING:
+            raise NotFound(
+                "that model makes embeddings, it does not chat",
+                hint="GET /v1/models lists the chat models",
+                code="model_not_found",
+            )
+        return entry
+
+    def _listed(self, entry: Entry) -> dict[str, object]:
+        return {
+            "id": entry.id,
+            "object": "model",
+            "created": entry.created,
+            "owned_by": "goni",
+            "goni": contract.plain(self._engine.model(entry)),
+        }

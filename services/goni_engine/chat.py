@@ -1,0 +1,140 @@
+"""Chat and text completions: a request goes to the model's llama-server as it came, and the
+answer comes back as it is made, byte for byte.
+
+A client that hangs up ends the work at once, while it waits for a load as much as in mid-answer:
+closing the connection to llama-server frees the slot. Errors are put in OpenAI's shape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import httpx
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from goni_core import contract, fields, web
+from goni_core.errors import BadInput, GoniError, Unavailable
+from goni_engine.refusal import refusal
+from goni_engine.store import Entry
+from goni_engine.supervisor import Instance, Supervisor
+
+BODY_LIMIT = 8 << 20
+JSON = {"Content-Type": "application/json"}
+T = TypeVar("T")
+COUNT_PATH = "/v1/chat/completions/input_tokens"
+
+
+def check(body: fields.Object) -> str:
+    """The ``model`` of a request; refuses what would reach over to other people's requests."""
+    if "id_slot" in body:
+        raise BadInput("id_slot can't be chosen", code="unknown_field")
+    return fields.text(body, "model", longest=300)
+
+
+class Relay(Response):
+    """The answer of ``entry``'s llama-server to ``body`` at ``path``."""
+
+    def __init__(self, supervisor: Supervisor, entry: Entry, path: str, body: bytes) -> None:
+        super().__init__()
+        self._supervisor = supervisor
+        self._entry = entry
+        self._path = path
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer until done or until the client is gone."""
+        answering = asyncio.create_task(self._answer(scope, receive, send))
+        leaving = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                await answering
+        finally:
+            leaving.cancel()
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def relay(instance: Instance) -> None:
+            async with instance.server.service.stream(
+                "POST", self._path, content=self._body, headers=JSON
+            ) as upstream:
+                if upstream.headers.get("content-type", "").startswith("text/event-stream"):
+                    await _stream(upstream, instance, send)
+                else:
+                    whole = Response(await upstream.aread(), media_type="application/json")
+                    await whole(scope, receive, send)
+
+        await _run(self._supervisor, self._entry, relay)
+
+
+async def count(
+    supervisor: Supervisor, entry: Entry, body: bytes, parsed: fields.Object
+) -> contract.Count:
+    """How many tokens the messages in ``body`` (``parsed``) are in the model's own chat format."""
+    fields.objects(parsed, "messages", most=10_000)
+
+    async def ask(instance: Instance) -> contract.Count:
+        answer = await instance.server.service.call("POST", COUNT_PATH, content=body, headers=JSON)
+        tokens = fields.integer(answer, "input_tokens", least=0, most=1 << 40)
+        return contract.Count(tokens, instance.plan.context)
+
+    return await _run(supervisor, entry, ask)
+
+
+async def _run(supervisor: Supervisor, entry: Entry, work: Callable[[Instance], Awaitable[T]]) -> T:
+    """Do ``work`` on the loaded model. Once more when its server has just ended and nothing was
+    begun; a request that was begun is not repeated, for it may be what ends servers.
+    """
+    for last in (False, True):
+        async with supervisor.lease(entry) as instance:
+            try:
+                return await work(instance)
+            except GoniError as error:
+                refused = isinstance(error.__cause__, httpx.ConnectError)
+                if last or not refused or not await instance.server.ended(within=5.0):
+                    raise await explained(error, instance) from error
+    raise AssertionError("unreachable")
+
+
+async def explained(error: GoniError, instance: Instance) -> GoniError:
+    """llama-server's error, or what it means that it doesn't answer at all."""
+    if isinstance(error, Unavailable):
+        return await _stopped(instance) or error
+    return refusal(error, instance.plan.context)
+
+
+async def _stream(upstream: httpx.Response, instance: Instance, send: Send) -> None:
+    headers = [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    try:
+        async for block in upstream.aiter_raw():
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+    except httpx.HTTPError:
+        # Too late for a status: OpenAI's clients raise on an event with an error in it.
+        error = await _stopped(instance) or Unavailable("the engine broke off the answer")
+        event = b"data: " + json.dumps(web.error_body(error)).encode() + b"\n\n"
+        await send({"type": "http.response.body", "body": event, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _stopped(instance: Instance) -> Unavailable | None:
+    if not await instance.server.ended(within=1.0):
+        return None
+    return Unavailable(
+        "the engine stopped while it was answering",
+        hint="send the request again; the engine is started anew",
+        code="engine_stopped",
+    )
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,121 @@
+"""The engine's parts in one place: started in order, tested, stopped in the opposite order.
+
+What fails at the start is said in :meth:`Engine.health` and does not stop the rest: a node without
+embeddings still chats, and its page can say what is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from goni_core import contract, paths
+from goni_core.contract import Check, Health, Model
+from goni_core.errors import GoniError
+from goni_engine import device, golden
+from goni_engine.card import EMBEDDING
+from goni_engine.device import Devices
+from goni_engine.embedder import Embedder
+from goni_engine.store import Entry, Store
+from goni_engine.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Models, chat and embeddings of this node."""
+
+    def __init__(self) -> None:
+        self.program = paths.engine_dir() / "bin/llama-server"
+        shipped = paths.models_dir() / contract.EMBEDDING_FILE
+        cores = device.cores()
+        self.store = Store(paths.state_dir("engine") / "models", shipped)
+        # Half the cores: ggml's threads wait for each other by spinning, and all of them beside
+        # a chat on the same cores were eight times slower than one.
+        self.embedder = Embedder(paths.engine_dir() / "lib", shipped, max(1, cores // 2))
+        self.devices = Devices((), cores)
+        self.supervisor = Supervisor(self.program, Path(), self.devices)
+        self._folder = Path()
+        self._checks: tuple[Check, ...] = ()
+
+    async def start(self) -> None:
+        """Find the models, load the embedding model, run the self-tests."""
+        self._folder = Path(
+            os.environ.get("RUNTIME_DIRECTORY") or tempfile.mkdtemp(prefix="goni-engine-")
+        )
+        await asyncio.to_thread(self.store.open)
+        programs = await asyncio.to_thread(self._probe)
+        self.supervisor = Supervisor(self.program, self._folder, self.devices)
+        self._checks = (programs, await self._test_embeddings())
+        for check in self._checks:
+            log.log(logging.INFO if check.ok else logging.ERROR, "%s: %s", check.name, check.detail)
+
+    async def stop(self) -> None:
+        """End every llama-server, free the embedding model."""
+        await self.supervisor.close()
+        await self.embedder.close()
+        if not os.environ.get("RUNTIME_DIRECTORY"):
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    async def alive(self) -> bool:
+        """For the watchdog: the embedding thread does not hang."""
+        return self.embedder.alive
+
+    def health(self) -> Health:
+        """What the self-tests found, and what runs now."""
+        checks = (*self._checks, Check("device", True, self.devices.words), self._chat())
+        ok = all(check.ok for check in checks)
+        return Health("engine", ok, self.devices.words if ok else "", checks)
+
+    def model(self, entry: Entry) -> Model:
+        """The contract's view of a model; ``context`` is what a request can use once it is
+        loaded, what the model was trained on before.
+        """
+        state, reason = self._state(entry)
+        instance = self.supervisor.loaded(entry.id)
+        trained = entry.card.context if entry.card else 0
+        if entry.id == contract.EMBEDDING_MODEL:
+            trained = contract.EMBEDDING_CONTEXT
+        return Model(
+            id=entry.id,
+            kind=entry.kind,
+            bytes=entry.bytes,
+            context=instance.plan.context if instance else trained,
+            architecture=entry.card.architecture if entry.card else "",
+            state=state,
+            reason=reason,
+        )
+
+    def _state(self, entry: Entry) -> tuple[str, str]:
+        if entry.card is None:
+            return "unusable", entry.reason
+        if entry.kind == EMBEDDING:
+            reason = self.embedder.reason
+            return ("unusable", reason) if reason else ("loaded", "")
+        return self.supervisor.state(entry.id)
+
+    def _probe(self) -> Check:
+        try:
+            self.devices = device.probe(self.program)
+        except GoniError as error:
+            return Check("programs", False, error.message)
+        return Check("programs", True, "llama-server starts")
+
+    async def _test_embeddings(self) -> Check:
+        try:
+            pairs = golden.load()
+            await self.embedder.load()
+            embedded = await self.embedder.embed([pair.text for pair in pairs])
+        except GoniError as error:
+            return Check("embedding numbers", False, error.message)
+        return golden.compare(pairs, embedded.vectors)
+
+    def _chat(self) -> Check:
+        entries = [entry for entry in self.store.all() if entry.kind != EMBEDDING]
+        states = [self._state(entry)[0] for entry in entries]
+        words = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+        return Check("chat models", True, words or "none yet")

@@ -1,0 +1,223 @@
+"""The models on this node's disk: those people brought, and the embedding model of the image.
+
+A file is parsed before it gets its name, and named atomically; its id is its name without
+``.gguf``. What lies in the folder at start is parsed too: a file that can't be used stays, listed
+with the reason, until somebody deletes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+from collections.abc import AsyncIterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from goni_core import contract, files
+from goni_core.errors import BadInput, Conflict, Forbidden, GoniError, NotFound, Unavailable
+from goni_engine import gguf
+from goni_engine.card import CHAT, EMBEDDING, Card, card
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".gguf"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model's file. ``card`` is None and ``reason`` says why when it can't be used; ``created``
+    is in seconds since 1970.
+    """
+
+    id: str
+    path: Path
+    bytes: int
+    created: int
+    card: Card | None
+    reason: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.card.kind if self.card else CHAT
+
+    def usable_card(self) -> Card:
+        """The card; :class:`Unavailable` for a file that can't be used."""
+        if self.card is None:
+            raise Unavailable(
+                f"this model can't be used: {self.reason}",
+                hint="delete it and bring it in again",
+                code="model_unusable",
+            )
+        return self.card
+
+
+class Store:
+    """The models in ``folder``, and the embedding model at ``shipped``."""
+
+    def __init__(self, folder: Path, shipped: Path) -> None:
+        self._folder = folder
+        self._shipped = shipped
+        self._entries: dict[str, Entry] = {}
+        self._arriving: set[str] = set()
+
+    def open(self) -> None:
+        """Look at what is there; removes what an interrupted upload left."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.sweep(self._folder)
+        found = [inspect(path) for path in sorted(self._folder.glob("*" + SUFFIX))]
+        self._entries = {entry.id: entry for entry in found if entry.id != contract.EMBEDDING_MODEL}
+        if self._shipped.exists():
+            self._entries[contract.EMBEDDING_MODEL] = inspect(
+                self._shipped, contract.EMBEDDING_MODEL
+            )
+
+    def all(self) -> list[Entry]:
+        return sorted(self._entries.values(), key=lambda entry: entry.id)
+
+    def get(self, model: str) -> Entry:
+        """The model with this id; :class:`NotFound` in OpenAI's words."""
+        entry = self._entries.get(model)
+        if entry is None:
+            raise gone()
+        return entry
+
+    async def put(
+        self, name: str, body: AsyncIterable[bytes], announced: int | None
+    ) -> tuple[Entry, bool]:
+        """Take in ``body`` as the model file ``name``; also says whether it is new.
+
+        Raises :class:`BadInput` for a bad name or file, :class:`Conflict` when there is another
+        model of that name, and what ``files.receive`` raises. Nothing is left behind then.
+        """
+        model = model_id(name)
+        path = self._folder / name
+        there = self._rival(model, announced)
+        with self._reserved(model):
+            with files.incoming(path) as temporary:
+                digest = await files.receive(
+                    body, temporary, limit=contract.MODEL_LIMIT, announced=announced
+                )
+                if there is not None and digest != await asyncio.to_thread(_sha256, there.path):
+                    raise _taken()
+                await asyncio.to_thread(check_chat_model, temporary)
+                await asyncio.to_thread(_sync, temporary)
+            entry = await asyncio.to_thread(inspect, path)
+            self._entries[model] = entry
+        log.info("took in %s, %d MiB", model, entry.bytes >> 20)
+        return entry, there is None
+
+    def withdraw(self, model: str) -> Entry:
+        """Take a model off the list before its file goes; :class:`Forbidden` for the image's
+        own.
+        """
+        entry = self.get(model)
+        if entry.id == contract.EMBEDDING_MODEL:
+            raise Forbidden("this model is part of Goni and can't be deleted")
+        return self._entries.pop(entry.id)
+
+    async def delete(self, entry: Entry) -> None:
+        """Delete the file of a model that was withdrawn and that nothing runs on any more."""
+        await asyncio.to_thread(entry.path.unlink, missing_ok=True)
+        await asyncio.to_thread(files.sync_folder, self._folder)
+        log.info("deleted %s", entry.id)
+
+    def _rival(self, model: str, announced: int | None) -> Entry | None:
+        """The usable model that has this name already; :class:`Conflict` when its size tells that
+        it is another one.
+        """
+        there = self._entries.get(model)
+        if model == contract.EMBEDDING_MODEL:
+            raise _taken()
+        if there is None or there.card is None:
+            return None
+        if announced is not None and announced != there.bytes:
+            raise _taken()
+        return there
+
+    @contextlib.contextmanager
+    def _reserved(self, model: str) -> Iterator[None]:
+        if model in self._arriving:
+            raise Conflict("a model of that name is being brought in right now")
+        self._arriving.add(model)
+        try:
+            yield
+        finally:
+            self._arriving.discard(model)
+
+
+def model_id(name: str) -> str:
+    """The id of the model in the file ``name``; :class:`BadInput` when no model can have it."""
+    files.safe_name(name)
+    model = name.removesuffix(SUFFIX)
+    if model == name or not model or model != model.strip() or "," in model:
+        raise BadInput(
+            "a model's file name ends in .gguf and has no comma",
+            hint="rename the file, for example to my-model.gguf",
+            code="bad_name",
+        )
+    return model
+
+
+def inspect(path: Path, model: str = "") -> Entry:
+    """The entry of the file at ``path``, usable or not; ``model`` is its id (default: the
+    name's).
+    """
+    status = path.stat()
+    found: Card | None = None
+    reason = ""
+    try:
+        found = card(gguf.read(path))
+    except GoniError as error:
+        reason = error.message
+        log.warning("%s can't be used: %s", path.name, reason)
+    return Entry(
+        model or path.name.removesuffix(SUFFIX),
+        path,
+        status.st_size,
+        int(status.st_mtime),
+        found,
+        reason,
+    )
+
+
+def check_chat_model(path: Path) -> None:
+    """:class:`BadInput` unless ``path`` is a whole GGUF chat model."""
+    if card(gguf.read(path)).kind == EMBEDDING:
+        raise BadInput(
+            "this is an embedding model; Goni uses the one that it comes with",
+            hint="bring a chat model",
+            code="unsupported_model",
+        )
+
+
+def gone() -> NotFound:
+    """There is no such model, in OpenAI's words."""
+    return NotFound(
+        "there is no model of that name on this node",
+        hint="GET /v1/models lists those that there are",
+        code="model_not_found",
+    )
+
+
+def _taken() -> Conflict:
+    return Conflict(
+        "there is another model of that name",
+        hint="delete it first, or bring this one under another name",
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Push gigabytes to the disk here, in a thread, and not in ``files.incoming``'s own sync."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,112 @@
+"""A chat model small enough for every test: real GGUF, real llama architecture, random weights.
+
+Nothing it says means anything, but it says it as any model does: its tokens are bytes and printable
+characters, it has a chat template and an end token, its answer depends on the whole prompt and on
+nothing else. It speaks lower-case letters, spaces and full stops only.
+"""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH, LAYERS, HEADS, KV_HEADS, FEED_FORWARD = 128, 2, 2, 1, 256
+SPECIAL = ("<unk>", "<s>", "<|im_end|>", "<|im_start|>")
+BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+CHARACTERS = tuple("\u2581" + string.ascii_letters + string.digits + string.punctuation)
+TOKENS = SPECIAL + BYTES + CHARACTERS
+SPOKEN = ("\u2581", *string.ascii_lowercase, ".", "<|im_end|>")
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def write_tiny_chat_model(path: Path, *, seed: int = 0, context: int = 16384) -> Path:
+    """Write a model of about 1.4 MB to ``path``; the same ``seed`` gives the same bytes."""
+    writer = gguf.GGUFWriter(path, "llama")
+    _add_parameters(writer, context)
+    _add_vocabulary(writer)
+    for name, tensor in _tensors(np.random.default_rng(seed)).items():
+        writer.add_tensor(name, tensor)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _add_parameters(writer: gguf.GGUFWriter, context: int) -> None:
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_name("tiny")
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_context_length(context)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_vocab_size(len(TOKENS))
+
+
+def _add_vocabulary(writer: gguf.GGUFWriter) -> None:
+    kinds = gguf.TokenType
+    special = [kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL, kinds.CONTROL]
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(list(TOKENS))
+    writer.add_token_scores([0.0] * len(TOKENS))
+    writer.add_token_types(special + [kinds.BYTE] * len(BYTES) + [kinds.NORMAL] * len(CHARACTERS))
+    writer.add_unk_token_id(0)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template(TEMPLATE)
+
+
+def _tensors(random: np.random.Generator) -> dict[str, NDArray[np.float32]]:
+    def matrix(rows: int, columns: int, spread: float) -> NDArray[Any]:
+        return random.normal(0.0, spread, (rows, columns)).astype(np.float32)
+
+    ones = np.ones(WIDTH, np.float32)
+    kv_width = WIDTH // HEADS * KV_HEADS
+    tensors = {"token_embd.weight": matrix(len(TOKENS), WIDTH, 0.5), "output_norm.weight": ones}
+    tensors["output.weight"] = matrix(len(TOKENS), WIDTH, 0.3)
+    for block in (f"blk.{layer}." for layer in range(LAYERS)):
+        tensors |= {
+            f"{block}attn_norm.weight": ones,
+            f"{block}attn_q.weight": matrix(WIDTH, WIDTH, 0.2),
+            f"{block}attn_k.weight": matrix(kv_width, WIDTH, 0.2),
+            f"{block}attn_v.weight": matrix(kv_width, WIDTH, 0.2),
+            f"{block}attn_output.weight": matrix(WIDTH, WIDTH, 0.1),
+            f"{block}ffn_norm.weight": ones,
+            f"{block}ffn_gate.weight": matrix(FEED_FORWARD, WIDTH, 0.1),
+            f"{block}ffn_up.weight": matrix(FEED_FORWARD, WIDTH, 0.1),
+            f"{block}ffn_down.weight": matrix(WIDTH, FEED_FORWARD, 0.1),
+        }
+    _limit_speech(tensors)
+    return tensors
+
+
+def _limit_speech(tensors: dict[str, NDArray[np.float32]]) -> None:
+    """Make all tokens but :data:`SPOKEN` as good as impossible.
+
+    The first dimension is the same for every token and no layer reads or writes it, so that its
+    column in the output matrix is a bias, which the llama architecture hasn't got.
+    """
+    tensors["token_embd.weight"][:, 0] = 8.0
+    for name, tensor in tensors.items():
+        if name.endswith(("attn_output.weight", "ffn_down.weight")):
+            tensor[0] = 0.0
+        elif name.endswith(("q.weight", "k.weight", "v.weight", "gate.weight", "up.weight")):
+            tensor[:, 0] = 0.0
+    spoken = [token in SPOKEN for token in TOKENS]
+    tensors["output.weight"][:, 0] = np.where(spoken, 4.0, -4.0)

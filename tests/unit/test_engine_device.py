@@ -1,0 +1,33 @@
+"""The device is what llama-server lists, not what a label says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from goni_engine.device import Device, Devices, cores, gpus_in
+
+LISTED = """Available devices:
+  Vulkan0: Radeon 8060S Graphics (RADV GFX1151) (98304 MiB, 97000 MiB free)
+  RPC0: 10.0.0.2:50052 (8192 MiB, 8000 MiB free)
+"""
+
+
+def test_a_gpu_is_found_and_remote_servers_are_not() -> None:
+    assert gpus_in(LISTED) == (Device("Vulkan0", "Radeon 8060S Graphics (RADV GFX1151)", 98304),)
+    assert Devices(gpus_in(LISTED), 8).words.startswith("running on Radeon 8060S")
+
+
+def test_no_gpu_is_said_loudly() -> None:
+    assert gpus_in("Available devices:\n  (none)\n") == ()
+    assert Devices((), 8).words == "running on the CPU: about 10 times slower than a GPU"
+
+
+def test_two_threads_of_one_core_count_once(tmp_path: Path) -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    for number in allowed:
+        folder = tmp_path / f"cpu{number}/topology"
+        folder.mkdir(parents=True)
+        (folder / "core_cpus_list").write_text("all of them\n")
+    assert cores(tmp_path) == 1
+    assert cores(tmp_path / "nowhere") == len(allowed)
