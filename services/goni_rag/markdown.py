@@ -1,0 +1,68 @@
+"""Markdown: plain text whose headings say where a passage stands.
+
+Headings as in CommonMark 0.31 (https://spec.commonmark.org/0.31.2/#atx-headings): ATX and setext,
+not inside fenced code. Everything else stays as it was written; people search for what they typed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from goni_rag import plaintext
+from goni_rag.sections import Extract, Section
+
+ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+LONGEST_HEADING = 200
+"""Characters of one heading that are kept."""
+
+
+def read(path: Path) -> Extract:
+    """The file at ``path``, one section per heading; raises ``Unreadable``."""
+    text, note = plaintext.decoded(path)
+    return Extract(tuple(sections(text)), note=note)
+
+
+def sections(text: str) -> Iterator[Section]:
+    """``text`` cut before each heading, each with the path of headings that it is under."""
+    path: dict[int, str] = {}
+    begin = 0
+    for start, level, title in _headings(text):
+        if text[begin:start].strip():
+            yield Section(text[begin:start], heading=_joined(path), start=begin)
+        path = {depth: name for depth, name in path.items() if depth < level}
+        path[level] = title[:LONGEST_HEADING]
+        begin = start
+    if text[begin:].strip():
+        yield Section(text[begin:], heading=_joined(path), start=begin)
+
+
+def _joined(path: dict[int, str]) -> str:
+    return " > ".join(path[level] for level in sorted(path) if path[level])
+
+
+def _headings(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where each heading starts, its level and its words."""
+    fence = ""
+    before = ""
+    start = 0
+    for line in text.split("\n"):
+        mark = FENCE.match(line)
+        if fence:
+            if mark and mark[1].startswith(fence) and not line.strip(" `~"):
+                fence = ""
+            before = ""
+        elif mark:
+            fence, before = mark[1], ""
+        elif found := ATX.match(line):
+            yield start, len(found[1]), (found[2] or "").strip()
+            before = ""
+        elif (found := UNDERLINE.match(line)) and before:
+            yield start - len(before) - 1, 1 if found[1][0] == "=" else 2, before.strip()
+            before = ""
+        else:
+            before = line if line.strip() else ""
+        start += len(line) + 1

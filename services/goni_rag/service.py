@@ -1,0 +1,98 @@
+"""The routes of ``rag.sock`` as in ``goni_core.contract``: parse, ask the library, answer.
+
+Who may ask as which owner is the gateway's business; only it and this node's root reach the socket.
+"""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from goni_core import fields, files, log, paths, web
+from goni_core.contract import plain
+from goni_core.http import Service
+from goni_core.serve import Listener, serve, unix_or_inherited
+from goni_rag import folders, store, upkeep
+from goni_rag.embed import Embedder
+from goni_rag.folders import Key
+from goni_rag.health import Examiner
+from goni_rag.library import Library
+
+MOST_SOURCES = 50
+LONGEST_QUERY = 10_000
+"""Characters of a question."""
+
+
+async def run() -> None:
+    """Serve until SIGTERM, with the state, sockets and engine that the environment names."""
+    log.setup()
+    state = paths.state_dir("rag")
+    state.mkdir(parents=True, exist_ok=True)
+    engine = Service("the engine", paths.engine_socket())
+    itself = Service("document search", paths.rag_socket())
+    library = Library(state, Embedder(engine))
+    try:
+        async with upkeep.running(library):
+            app = application(library, Examiner(library, itself))
+            listening = unix_or_inherited("rag", paths.rag_socket())
+            await serve([Listener(app, listening)], alive=lambda: _alive(library))
+    finally:
+        library.close()
+        await engine.close()
+        await itself.close()
+
+
+def application(library: Library, examiner: Examiner) -> Starlette:
+    """The service as an ASGI application."""
+
+    async def health(request: Request) -> Response:
+        return JSONResponse(plain(await examiner.health()))
+
+    async def put(request: Request) -> Response:
+        announced = web.content_length(request.headers)
+        document = await library.add(_key(request), request.stream(), announced)
+        return JSONResponse(plain(document), status_code=201)
+
+    async def listing(request: Request) -> Response:
+        found = await library.documents(_owner(request))
+        return JSONResponse({"documents": [plain(document) for document in found]})
+
+    async def delete(request: Request) -> Response:
+        await library.remove(_key(request))
+        return JSONResponse({})
+
+    async def search(request: Request) -> Response:
+        asked = await web.read_json(request)
+        fields.only(asked, ("owner", "query", "k"))
+        found = await library.search(
+            folders.owner_id(fields.text(asked, "owner")),
+            fields.text(asked, "query", longest=LONGEST_QUERY),
+            fields.integer(asked, "k", least=1, most=MOST_SOURCES, default=5),
+        )
+        return JSONResponse({"sources": [plain(source) for source in found]})
+
+    return web.application(
+        [
+            Route("/health", health),
+            Route("/documents", listing),
+            # "path", so that a name with an encoded slash is refused for what it is.
+            Route("/documents/{name:path}", put, methods=["PUT"]),
+            Route("/documents/{name:path}", delete, methods=["DELETE"]),
+            Route("/search", search, methods=["POST"]),
+        ]
+    )
+
+
+def _owner(request: Request) -> str:
+    return folders.owner_id(fields.text(dict(request.query_params), "owner"))
+
+
+def _key(request: Request) -> Key:
+    return _owner(request), files.safe_name(request.path_params["name"])
+
+
+async def _alive(library: Library) -> bool:
+    await library.connections.read(store.totals)
+    return True

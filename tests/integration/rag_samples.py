@@ -1,0 +1,255 @@
+"""What the goni_rag tests share: a service process, a small engine that embeds by hashing words,
+and writers of good and forged documents.
+
+The small engine is a real HTTP server on a real socket; whether vectors mean anything is tested
+against goni_engine itself (test_rag_engine).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import socketserver
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+
+from goni_core import run
+from goni_core.contract import EMBEDDING_DIMENSIONS, EMBEDDING_MODEL
+
+COMMAND = [sys.executable, "-W", "error", "-m", "goni_rag"]
+
+
+def pdf(pages: list[str], *, encrypt: bool = False) -> bytes:
+    """A PDF 1.4 with one line of Helvetica per page and a right cross-reference table.
+
+    With ``encrypt`` its standard security handler (ISO 32000-1, 7.6.3) has keys that no password
+    fits.
+    """
+    kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))
+    bodies = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode(),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for number, text in enumerate(pages):
+        drawn = f"BT /F1 11 Tf 40 700 Td ({text}) Tj ET".encode() if text else b""
+        bodies.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {5 + 2 * number} 0 R"
+            " /Resources << /Font << /F1 3 0 R >> >> >>".encode()
+        )
+        bodies.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(drawn), drawn))
+    trailer = b"/Root 1 0 R"
+    if encrypt:
+        lock = b"<< /Filter /Standard /V 1 /R 2 /P -4 /O <%s> /U <%s> >>"
+        trailer += b" /ID [<00> <00>] /Encrypt " + lock % (b"11" * 32, b"22" * 32)
+    return _assembled(bodies, trailer)
+
+
+def pdf_bomb(size: int) -> bytes:
+    """A PDF whose page's content unpacks to ``size`` bytes of text operators."""
+    packer = zlib.compressobj(9)
+    block = b"(boiler) Tj " * (1 << 16)
+    packed = packer.compress(b"BT /F1 11 Tf 40 700 Td ")
+    packed += b"".join(packer.compress(block) for _ in range(size // len(block)))
+    packed += packer.flush()
+    stream = b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(packed), packed)
+    bodies = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [4 0 R] /Count 1 >>",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 5 0 R"
+        b" /Resources << /Font << /F1 3 0 R >> >> >>",
+        stream,
+    ]
+    return _assembled(bodies, b"/Root 1 0 R")
+
+
+def _assembled(bodies: list[bytes], trailer: bytes) -> bytes:
+    data = bytearray(b"%PDF-1.4\n")
+    places = []
+    for number, body in enumerate(bodies, start=1):
+        places.append(len(data))
+        data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    start = len(data)
+    data += b"xref\n0 %d\n0000000000 65535 f \n" % (len(bodies) + 1)
+    data += b"".join(b"%010d 00000 n \n" % place for place in places)
+    data += b"trailer\n<< /Size %d %s >>\nstartxref\n%d\n%%%%EOF\n" % (
+        len(bodies) + 1,
+        trailer,
+        start,
+    )
+    return bytes(data)
+
+
+class WordEngine:
+    """Serves ``/v1/embeddings`` on ``engine.sock``: a text's vector is the sum of its words'.
+
+    ``texts`` counts what was embedded; ``delay`` makes every request take as many seconds;
+    ``refuses`` is a word that makes it answer 400.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.texts = 0
+        self.delay = 0.0
+        self.refuses = ""
+        self.asked = threading.Event()
+        path = folder / "engine.sock"
+        path.unlink(missing_ok=True)
+        self._server = _Server(str(path), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        Path(str(self._server.server_address)).unlink()
+        self._thread.join()
+
+    def answer(self, asked: dict) -> tuple[int, dict]:
+        assert asked["model"] == EMBEDDING_MODEL
+        self.asked.set()
+        time.sleep(self.delay)
+        if self.refuses and any(self.refuses in text for text in asked["input"]):
+            return 400, {"error": {"message": "too long", "code": "too_long"}}
+        self.texts += len(asked["input"])
+        data = [
+            {"index": index, "embedding": base64.b64encode(_vector(text)).decode()}
+            for index, text in enumerate(asked["input"])
+        ]
+        return 200, {"data": data}
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was killed is no news."""
+
+
+def _vector(text: str) -> bytes:
+    total = np.zeros(EMBEDDING_DIMENSIONS)
+    for word in re.findall(r"\w+", text.lower()):
+        seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
+        total += np.random.default_rng(seed).normal(size=EMBEDDING_DIMENSIONS)
+    return (total / (np.linalg.norm(total) or 1.0)).astype("<f4").tobytes()
+
+
+def _handler(engine: WordEngine) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, answer = engine.answer(json.loads(body))
+            data = json.dumps(answer).encode()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Handler
+
+
+class Rag:
+    """A ``goni-rag serve`` process with its sockets in ``base/run`` and state in ``base/state``."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.run = base / "run"
+        self.folders = base / "state/rag/folders"
+        self.run.mkdir(parents=True, exist_ok=True)
+        self.env = {"GONI_RUN": str(self.run), "GONI_STATE": str(base / "state")}
+        self.start()
+
+    def start(self) -> None:
+        (self.run / "rag.sock").unlink(missing_ok=True)
+        argv = [*COMMAND, "serve"]
+        self.process = run.start(argv, env=self.env, output=self.base / "rag.log")
+        transport = httpx.HTTPTransport(uds=str(self.run / "rag.sock"))
+        self.http = httpx.Client(transport=transport, base_url="http://rag", timeout=120.0)
+        eventually(self._answers)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+        self.process.wait(20)
+        self.http.close()
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self.base / "rag.log").read_text()
+        # httpcore leaves a socket open when it can't connect, so a plain one looks first.
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(self.run / "rag.sock")) != 0:
+                return False
+        return self.http.get("/documents", params={"owner": "nobody"}).status_code == 200
+
+    def put(self, owner: str, name: str, data: bytes | str) -> dict:
+        content = data.encode() if isinstance(data, str) else data
+        answer = self.raw_put(owner, quote(name), content)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def raw_put(self, owner: str, name: str, content: bytes) -> httpx.Response:
+        # In blocks, because httpcore copies what is left of one for every piece it sends.
+        blocks = (content[start : start + 65536] for start in range(0, len(content), 65536))
+        headers = {"Content-Length": str(len(content))}
+        return self.http.put(
+            f"/documents/{name}", params={"owner": owner}, content=blocks, headers=headers
+        )
+
+    def documents(self, owner: str) -> dict[str, dict]:
+        answer = self.http.get("/documents", params={"owner": owner})
+        return {document["name"]: document for document in answer.json()["documents"]}
+
+    def search(self, owner: str, query: str, k: int = 5) -> list[dict]:
+        answer = self.http.post("/search", json={"owner": owner, "query": query, "k": k})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["sources"]
+
+    def peak_memory(self) -> int:
+        """The most bytes of memory that the process ever had."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
+
+@contextlib.contextmanager
+def running(base: Path) -> Iterator[Rag]:
+    rag = Rag(base)
+    try:
+        yield rag
+    finally:
+        if rag.process.poll() is None:
+            rag.stop()
+
+
+def eventually(true, seconds: float = 20.0) -> None:
+    """Wait until ``true()`` is."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not become true in time"
+        time.sleep(0.05)

@@ -1,0 +1,103 @@
+"""goni-rag with goni_engine's own embeddings: what a person asks in other words than the document's
+is found, and what no document says is not.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import pytest
+from rag_samples import Rag, eventually, pdf, running
+
+from goni_core import run
+
+DOCUMENTS = {
+    "heating.txt": "The boiler is serviced every spring by the municipal works. The contract runs "
+    "until 2027 and costs 180 euros a year.",
+    "car.txt": "The estate car was bought second-hand in Freiburg; its tyres were changed in "
+    "October. Mileage at purchase was 84,000 km.",
+    "medical.txt": "The patient is allergic to penicillin. Control visit in six months.",
+    "router.txt": "To reset the device hold the button on the back for ten seconds until the light "
+    "blinks red.",
+    "lease.txt": "The tenant may keep small pets. Notice must be given three months before the end "
+    "of a quarter.",
+}
+
+
+@pytest.fixture(scope="module")
+def rag(tmp_path_factory):
+    base = tmp_path_factory.mktemp("rag-engine")
+    (base / "run").mkdir()
+    env = {"GONI_RUN": str(base / "run"), "GONI_STATE": str(base / "state")}
+    argv = [sys.executable, "-m", "goni_engine", "serve"]
+    engine = run.start(argv, env=env, output=base / "engine.log")
+    try:
+        eventually(lambda: _listens(base / "run/engine.sock"), 120)
+        with running(base) as rag:
+            for name, text in DOCUMENTS.items():
+                assert rag.put("ann", name, text)["reason"] == ""
+            yield rag
+    finally:
+        engine.terminate()
+        engine.wait(30)
+
+
+def _listens(path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("who looks after our central heating?", "heating.txt"),
+        ("How many kilometres had the vehicle when we got it?", "car.txt"),
+        ("which antibiotics can't she take?", "medical.txt"),
+        ("how do I restart the internet box to factory settings", "router.txt"),
+        ("are dogs allowed in the flat?", "lease.txt"),
+    ],
+)
+def test_a_question_in_other_words_finds_its_document_first(rag: Rag, question, name):
+    assert rag.search("ann", question)[0]["document"] == name
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["who won the football championship", "tell me a joke", "explain quantum entanglement"],
+)
+def test_a_question_about_something_else_finds_nothing(rag: Rag, question):
+    assert rag.search("ann", question) == []
+
+
+def test_a_paraphrase_finds_the_page_of_a_pdf(rag: Rag):
+    pages = [
+        "Welcome to the machine. Read this before use.",
+        "Descale the appliance with vinegar whenever the steam gets weak.",
+        "Recycling: bring it to the collection point.",
+    ]
+    assert rag.put("bea", "iron.pdf", pdf(pages))["pages"] == 3
+    best = rag.search("bea", "cleaning when there is little vapour")[0]
+    assert (best["document"], best["page"]) == ("iron.pdf", 2)
+    assert rag.search("bea", "where do I dispose of an old one")[0]["page"] == 3
+
+
+def test_another_person_finds_none_of_it(rag: Rag):
+    assert rag.search("eve", "who looks after our central heating? boiler contract", k=50) == []
+
+
+def test_a_long_document_is_embedded_whole(rag: Rag):
+    filler = "The committee discussed the minutes of the previous meeting at length.\n\n" * 600
+    needle = "The treasure is buried under the old oak behind the chapel.\n\n"
+    document = rag.put("kit", "minutes.md", f"# Minutes\n{filler}## Any other business\n{needle}")
+    assert document["chunks"] > 30
+    eventually(lambda: rag.documents("kit")["minutes.md"]["reason"] == "", 120)
+    best = rag.search("kit", "where did they hide the gold beneath the tree")[0]
+    assert "oak" in best["text"]
+    assert best["heading"] == "Minutes > Any other business"
+
+
+def test_health_says_that_the_engine_embeds(rag: Rag):
+    health = rag.http.get("/health").json()
+    assert health["ok"], health
+    assert {"name": "engine", "ok": True, "detail": "the engine embeds"} in health["checks"]

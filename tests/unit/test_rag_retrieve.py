@@ -1,0 +1,121 @@
+"""goni_rag.retrieve and store on a database of their own: fusion, floor, owners, quoting."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import numpy as np
+import pytest
+
+from goni_core.contract import EMBEDDING_DIMENSIONS
+from goni_rag import database, retrieve, store
+from goni_rag.chunk import Chunk
+from goni_rag.embed import REFUSED
+
+
+def vector(*numbers: float) -> bytes:
+    filled = np.zeros(EMBEDDING_DIMENSIONS, dtype="<f4")
+    filled[: len(numbers)] = numbers
+    return (filled / np.linalg.norm(filled)).tobytes()
+
+
+@pytest.fixture
+def db(tmp_path):
+    connection = database.open_writer(tmp_path / "index.db")
+    yield connection
+    connection.close()
+
+
+def put(db, owner: str, name: str, *passages: tuple[str, bytes | None]) -> None:
+    entry = store.Entry(owner, name, 1, "sha", "signature", 0, "indexed")
+    chunks = [Chunk(text, 0, "", 0, len(text)) for text, _ in passages]
+    with database.transaction(db):
+        store.put(db, entry, chunks, [there for _, there in passages])
+
+
+def found(db, owner: str, query: str, near: bytes | None = None) -> list[str]:
+    return [source.text for source in retrieve.search(db, owner, query, near, 10)]
+
+
+def test_meaning_finds_what_words_do_not_and_the_floor_holds(db):
+    put(db, "ann", "a.txt", ("near", vector(1, 1)), ("far", vector(0.1, 1)))
+    assert found(db, "ann", "unrelated", vector(1, 0)) == ["near"]
+
+
+def test_what_both_methods_find_comes_first(db):
+    put(db, "ann", "a.txt", ("heron", vector(0, 1)), ("heron too", vector(1, 1)), ("x", vector(1)))
+    assert found(db, "ann", "heron", vector(1, 0))[0] == "heron too"
+
+
+def test_another_owners_nearest_passages_crowd_nobody_out(db):
+    others = [(f"secret {n}", vector(1)) for n in range(3 * retrieve.DEPTH)]
+    put(db, "bob", "b.txt", *others)
+    put(db, "ann", "a.txt", ("mine secret", vector(1, 1)))
+    assert found(db, "ann", "secret", vector(1)) == ["mine secret"]
+    assert found(db, "eve", "secret", vector(1)) == []
+
+
+def test_shared_passages_compete_with_ones_own(db):
+    put(db, "shared", "s.txt", ("common", vector(1)))
+    put(db, "ann", "a.txt", ("own", vector(1, 1)))
+    assert found(db, "ann", "", vector(1)) == ["common", "own"]
+    assert found(db, "shared", "", vector(1)) == ["common"]
+
+
+def test_a_forgotten_document_leaves_no_row_behind(db):
+    put(db, "ann", "a.txt", ("one", vector(1)), ("two", None))
+    with database.transaction(db):
+        assert store.forget(db, ("ann", "a.txt"))
+        assert not store.forget(db, ("ann", "a.txt"))
+    for table in ("documents", "chunks", "lexical", "vectors"):
+        assert db.execute(f"SELECT COUNT(*) FROM {table}").fetchone() == (0,)
+
+
+def test_a_late_vector_for_a_replaced_passage_is_dropped(db):
+    put(db, "ann", "a.txt", ("old", None))
+    waiting = store.pending(db, 10)
+    put(db, "ann", "a.txt", ("new", None))
+    with database.transaction(db):
+        store.fill(db, {chunk: vector(1) for chunk in waiting})
+    assert db.execute("SELECT COUNT(*) FROM vectors").fetchone() == (0,)
+    assert list(store.pending(db, 10).values()) == ["a\nnew"]
+
+
+def test_a_refused_passage_is_not_asked_for_again(db):
+    put(db, "ann", "a.txt", ("old", None))
+    with database.transaction(db):
+        store.fill(db, dict.fromkeys(store.pending(db, 10), REFUSED))
+    assert store.pending(db, 10) == {}
+    assert db.execute("SELECT COUNT(*) FROM vectors").fetchone() == (0,)
+
+
+def test_a_document_that_fails_halfway_leaves_the_old_one(db):
+    put(db, "ann", "a.txt", ("old heron", vector(1)))
+    with pytest.raises(sqlite3.OperationalError):
+        put(db, "ann", "a.txt", ("new", vector(1)), ("wrong dimensions", b"1234"))
+    assert found(db, "ann", "heron") == ["old heron"]
+    assert found(db, "ann", "new") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "expression"),
+    [
+        ("Where is the boiler?", '"boiler"'),
+        ("Wo ist die Heizung und der Boiler", '"heizung" OR "boiler"'),
+        ('a" OR "b* NEAR(c)', '"b" OR "near" OR "c"'),
+        ("what is it", ""),
+        ("?!", ""),
+        ("boiler BOILER", '"boiler"'),
+    ],
+)
+def test_questions_become_quoted_content_words(query: str, expression: str):
+    assert retrieve.match_expression(query) == expression
+
+
+def test_long_questions_are_bounded():
+    query = " ".join(f"word{number}" for number in range(1000))
+    assert retrieve.match_expression(query).count("OR") == retrieve.MOST_WORDS - 1
+
+
+def test_fusion_adds_reciprocal_ranks():
+    assert retrieve.fused([[1, 2], [2]]) == [(2, 1 / 62 + 1 / 61), (1, 1 / 61)]
