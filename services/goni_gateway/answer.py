@@ -1,0 +1,175 @@
+"""One question answered: whose documents bear on it, what fits, what the engine says.
+
+    question -> rag.sock /search as that person -> prompt -> engine.sock /count -> the engine
+
+Documents that can't be searched never keep an answer back; the answer then says so. The response
+is OpenAI's, with the sources and whatever was cut in one more field, ``goni``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from goni_core import contract, fields, web
+from goni_core.contract import Source
+from goni_core.errors import GoniError
+from goni_core.http import ANSWER_TIMEOUT, Incoming, Service
+from goni_gateway import budget, models, prompt, sse
+from goni_gateway.gateway import Gateway
+from goni_gateway.people import Person
+from goni_gateway.prompt import Message
+
+log = logging.getLogger(__name__)
+
+ROUTE = "/v1/chat/completions"
+MOST_MESSAGES = 4000
+MOST_SOURCES = 8
+SEARCH_S = 15.0
+"""Seconds that a search may take before the answer goes without."""
+NO_DOCUMENTS = "Your documents could not be searched, so this answer does without them."
+
+
+@dataclass(frozen=True)
+class Question:
+    """A chat request. ``rest`` is what the engine gets unread; ``documents``: look there first."""
+
+    model: str
+    messages: list[Message]
+    rest: dict[str, Any]
+    max_tokens: int | None
+    stream: bool
+    documents: bool
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request for the engine, and what goes back beside its answer."""
+
+    body: dict[str, Any]
+    goni: dict[str, Any]
+
+
+def question_from(body: fields.Object) -> Question:
+    """The question in an OpenAI chat request; :class:`BadInput` names what is wrong with it."""
+    rest = dict(body)
+    options = rest.pop("goni", None)
+    if options is None:
+        options = {}
+    fields.only(fields.objects({"goni": [options]}, "goni", most=1)[0], {"documents"})
+    messages = [dict(message) for message in fields.objects(body, "messages", most=MOST_MESSAGES)]
+    for message in messages:
+        fields.text(message, "role", longest=40)
+    for name in ("model", "messages", "stream", "max_tokens", "max_completion_tokens"):
+        rest.pop(name, None)
+    return Question(
+        model=fields.text(body, "model", longest=200),
+        messages=messages,
+        rest=rest,
+        max_tokens=max_tokens_of(body),
+        stream=fields.flag({"stream": body.get("stream") or False}, "stream"),
+        documents=fields.flag(options, "documents", default=True),
+    )
+
+
+def max_tokens_of(body: fields.Object) -> int | None:
+    """The longest answer that is asked for, in tokens, if any."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        if body.get(name) is not None:
+            return fields.integer(body, name, least=1, most=1 << 24)
+    return None
+
+
+async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepared:
+    """Everything up to the engine's turn."""
+    await models.for_task(gateway.engine, question.model, models.CHAT)
+    sources: list[Source] = []
+    notes: list[str] = []
+    if question.documents and (words := prompt.question_of(question.messages)):
+        try:
+            sources = await _search(gateway.rag, person, words)
+        except (GoniError, TimeoutError) as error:
+            log.warning("answering without documents: %s", getattr(error, "code", "timeout"))
+            notes.append(NO_DOCUMENTS)
+    fitted = await budget.fit(
+        gateway.engine, question.model, question.messages, sources, question.max_tokens
+    )
+    return Prepared(
+        body={
+            **question.rest,
+            "model": question.model,
+            "messages": fitted.messages,
+            "max_tokens": fitted.max_tokens,
+            "stream": question.stream,
+        },
+        goni={
+            "sources": prompt.shown(fitted.sources),
+            "context_cut": fitted.cut,
+            "notes": notes,
+        },
+    )
+
+
+async def _search(rag: Service, person: Person, query: str) -> list[Source]:
+    asked = {"owner": person.id, "query": query, "k": MOST_SOURCES}
+    async with asyncio.timeout(SEARCH_S):
+        said = await rag.call("POST", "/search", json=asked)
+    found = fields.objects(said, "sources", most=MOST_SOURCES)
+    return [contract.source_from(source) for source in found]
+
+
+async def whole(gateway: Gateway, prepared: Prepared) -> dict[str, Any]:
+    """The engine's answer in one piece, with ``goni``."""
+    said = await gateway.engine.call("POST", ROUTE, json=prepared.body, timeout=ANSWER_TIMEOUT)
+    return {**said, "goni": prepared.goni}
+
+
+async def opened(gateway: Gateway, prepared: Prepared) -> Incoming:
+    """The engine's answer as it comes; close it."""
+    return await gateway.engine.open("POST", ROUTE, json=prepared.body)
+
+
+async def chunks(incoming: Incoming, goni: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+    """The data of each event of a streamed answer; the first, which in OpenAI's streams only says
+    who speaks, carries ``goni``.
+    """
+    waiting = True
+    async for data in passed(incoming):
+        chunk = sse.parsed(data) if waiting else {}
+        if "choices" not in chunk:
+            yield data
+            continue
+        waiting = False
+        for block in _introduced(chunk, goni):
+            yield sse.dumped(block)
+
+
+async def passed(incoming: Incoming) -> AsyncGenerator[bytes, None]:
+    """The data of each event, as the engine sends it; one that breaks off becomes an error event,
+    which OpenAI's clients raise.
+    """
+    try:
+        async for data in sse.split(incoming.blocks()):
+            yield data
+    except GoniError as error:
+        yield sse.dumped(web.error_body(error))
+
+
+def _introduced(chunk: dict[str, Any], goni: dict[str, Any]) -> list[dict[str, Any]]:
+    """The first chunk with ``goni``; with one put before it when it has text already."""
+    if not delta_of(chunk):
+        return [{**chunk, "goni": goni}]
+    empty = {"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}
+    return [{**chunk, "choices": [empty], "goni": goni}, chunk]
+
+
+def delta_of(chunk: dict[str, Any]) -> str:
+    """The text that a chunk adds to the answer."""
+    for choice in chunk.get("choices") or []:
+        text = (choice.get("delta") or {}).get("content")
+        if isinstance(text, str):
+            return text
+    return ""

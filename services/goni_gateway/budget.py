@@ -1,0 +1,126 @@
+"""Makes a prompt fit the model's context, and says what had to go.
+
+The engine counts, in the model's own tokens. Room for the answer is kept free: what was asked for,
+at most half of the context. Steps of cutting are searched by halves, so that even a long chat
+takes few counts; most prompts fit and take one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from goni_core import fields
+from goni_core.contract import Count, Source, plain
+from goni_core.errors import BadInput
+from goni_core.http import ANSWER_TIMEOUT, Service
+from goni_gateway import prompt
+from goni_gateway.prompt import Message
+
+USUAL_ANSWER = 1024
+"""Tokens kept free for an answer whose length wasn't asked for."""
+
+
+@dataclass(frozen=True)
+class ContextCut:
+    """What was left out, in numbers and in words. ``max_tokens`` is set when the answer's room
+    had to shrink.
+    """
+
+    sources_dropped: int
+    turns_dropped: int
+    max_tokens: int | None
+    words: str
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A prompt that fits, the sources still in it, and the tokens left for the answer."""
+
+    messages: list[Message]
+    sources: list[Source]
+    max_tokens: int
+    cut: dict[str, object] | None
+
+
+async def fit(
+    engine: Service,
+    model: str,
+    messages: Sequence[Message],
+    sources: Sequence[Source],
+    asked: int | None,
+) -> Fitted:
+    """The fullest prompt that leaves room for ``asked`` tokens of answer; :class:`BadInput`
+    (``context_length_exceeded``) when not even the last question alone fits.
+    """
+
+    async def count(steps: int) -> Count:
+        return await _count(engine, model, prompt.build(*prompt.cut(messages, sources, steps)))
+
+    low, high = 0, prompt.most_cuts(messages, sources)
+    counted = await count(0)
+    if not _fits(counted, asked) and high > 0:
+        low = 1
+        while low < high:
+            middle = (low + high) // 2
+            if _fits(await count(middle), asked):
+                high = middle
+            else:
+                low = middle + 1
+        counted = await count(low)
+    return _fitted(messages, sources, low, counted, asked)
+
+
+def _fits(counted: Count, asked: int | None) -> bool:
+    room = min(asked or USUAL_ANSWER, counted.context // 2)
+    return counted.tokens + room <= counted.context
+
+
+def _fitted(
+    messages: Sequence[Message],
+    sources: Sequence[Source],
+    steps: int,
+    counted: Count,
+    asked: int | None,
+) -> Fitted:
+    left = counted.context - counted.tokens
+    if left < 1:
+        raise BadInput(
+            f"the question alone has {counted.tokens} tokens; this model's context takes"
+            f" {counted.context}",
+            hint="ask a shorter question or choose a model with a longer context",
+            code="context_length_exceeded",
+        )
+    kept, chosen = prompt.cut(messages, sources, steps)
+    lost_turns = max(0, steps - len(sources))
+    shrunk = left if asked is not None and asked > left else None
+    lost = describe(len(sources) - len(chosen), lost_turns, shrunk)
+    return Fitted(
+        prompt.build(kept, chosen), chosen, min(asked or left, left), plain(lost) if lost else None
+    )
+
+
+def describe(sources: int, turns: int, shrunk: int | None) -> ContextCut | None:
+    """What was left out; None when nothing was."""
+    words = []
+    if sources:
+        words.append(f"{sources} of the passages found were left out")
+    if turns:
+        words.append(f"the chat's {turns} oldest questions were left out")
+    if shrunk is not None:
+        words.append(f"the answer was limited to {shrunk} tokens")
+    if not words:
+        return None
+    text = ", ".join(words) + ": the model's context is full"
+    return ContextCut(sources, turns, shrunk, text[0].upper() + text[1:] + ".")
+
+
+async def _count(engine: Service, model: str, messages: list[Message]) -> Count:
+    said = await engine.call(
+        "POST", "/count", json={"model": model, "messages": messages}, timeout=ANSWER_TIMEOUT
+    )
+    most = 1 << 31
+    return Count(
+        tokens=fields.integer(said, "tokens", least=0, most=most),
+        context=fields.integer(said, "context", least=1, most=most),
+    )

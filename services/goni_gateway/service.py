@@ -1,0 +1,93 @@
+"""The running gateway: the control socket from the start, the web listener once it is set up.
+
+Until then the set-up wizard accepts on the very same web socket; connections that come in between
+wait in the kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+
+from starlette.applications import Starlette
+
+from goni_core import paths, serve, web
+from goni_core.errors import GoniError
+from goni_core.serve import Listener
+from goni_gateway import (
+    account_api,
+    chat_api,
+    control,
+    gateway,
+    library_api,
+    openai_api,
+    pages,
+)
+from goni_gateway.edge import Edge
+from goni_gateway.gateway import Gateway
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Command-line settings; what isn't given comes from systemd. ``listen`` is host and port."""
+
+    listen: tuple[str, int] | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def application(gate: Gateway) -> Starlette:
+    """What the web listener serves, without the outermost layer."""
+    routes = [
+        *openai_api.ROUTES,
+        *account_api.ROUTES,
+        *chat_api.ROUTES,
+        *library_api.ROUTES,
+        *pages.ROUTES,
+    ]
+    return web.application(routes, lifespan=gateway.carried(gate))
+
+
+async def run(settings: Settings) -> None:
+    """Serve until told to stop; :class:`GoniError` when a socket or the certificate is missing."""
+    certificate = _given("tls.crt", settings.certificate, "--certificate")
+    key = _given("tls.key", settings.key, "--key")
+    web_socket = _web_socket(settings)
+    gate = gateway.open_gateway()
+    try:
+        await serve.serve(
+            [
+                Listener(
+                    control.application(gate),
+                    serve.unix_or_inherited("gateway", paths.gateway_socket()),
+                ),
+                Listener(Edge(application(gate)), web_socket, certificate, key, when=gate.complete),
+            ]
+        )
+    finally:
+        await gateway.close_gateway(gate)
+
+
+def _given(credential: str, setting: Path | None, option: str) -> Path:
+    path = setting or paths.credential(credential)
+    if path is None or not path.is_file():
+        raise GoniError(
+            f"there is no {credential}",
+            hint=f"give {option} FILE, or the unit LoadCredential={credential}:…",
+            code="missing_certificate",
+        )
+    return path
+
+
+def _web_socket(settings: Settings) -> socket:
+    if settings.listen is not None:
+        return serve.bind_tcp(*settings.listen)
+    found = serve.inherited("https")
+    if found is None:
+        raise GoniError(
+            "there is no socket to serve the web page on",
+            hint="start goni-gateway.socket, or give --listen HOST:PORT",
+            code="missing_socket",
+        )
+    return found

@@ -1,0 +1,373 @@
+// The pages' one script: fills the frames that the gateway renders, through /api. Text from
+// outside only ever becomes text nodes, never markup.
+
+const $ = (id) => document.getElementById(id);
+const page = document.body.dataset.page;
+
+function made(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children.filter((child) => child !== null && child !== ""));
+  return element;
+}
+
+function say(text) {
+  $("status").textContent = text;
+}
+
+function wordsOf(body, status) {
+  const error = body?.error;
+  if (!error) return `That did not work (${status}).`;
+  return error.hint ? `${sentence(error.message)} ${sentence(error.hint)}` : sentence(error.message);
+}
+
+function sentence(text) {
+  const words = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(words) ? words : words + ".";
+}
+
+async function call(method, path, value) {
+  const request = { method, headers: {} };
+  if (value !== undefined) {
+    request.body = JSON.stringify(value);
+    request.headers["Content-Type"] = "application/json";
+  }
+  let response;
+  try {
+    response = await fetch(path, request);
+  } catch {
+    throw new Error("The node does not answer. Is it switched on?");
+  }
+  if (response.status === 401 && page !== "sign-in") location.assign("/sign-in");
+  const body = await response.json().catch(() => null);
+  if (!response.ok) throw new Error(wordsOf(body, response.status));
+  return body;
+}
+
+function size(bytes) {
+  const units = ["bytes", "kB", "MB", "GB"];
+  let value = bytes, unit = 0;
+  while (value >= 1000 && unit < 3) { value /= 1000; unit += 1; }
+  return `${unit && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
+}
+
+function day(seconds) {
+  return new Date(seconds * 1000).toLocaleDateString(undefined, { dateStyle: "medium" });
+}
+
+// --- answers -------------------------------------------------------------------------------
+
+function inline(text) {
+  return text.split(/(`[^`\n]+`|\*\*[^*\n]+\*\*)/).map((part) => {
+    if (part.length > 2 && part.startsWith("`")) return made("code", {}, part.slice(1, -1));
+    if (part.length > 4 && part.startsWith("**")) return made("strong", {}, part.slice(2, -2));
+    return part;
+  });
+}
+
+function block(text) {
+  const lines = text.split("\n");
+  if (lines.every((line) => /^\s*[-*•]\s+/.test(line)))
+    return made("ul", {}, ...lines.map((line) => made("li", {}, ...inline(line.replace(/^\s*[-*•]\s+/, "")))));
+  if (lines.every((line) => /^\s*\d+[.)]\s+/.test(line)))
+    return made("ol", {}, ...lines.map((line) => made("li", {}, ...inline(line.replace(/^\s*\d+[.)]\s+/, "")))));
+  const heading = /^#{1,6}\s+(.*)$/.exec(text);
+  if (heading) return made("h2", {}, ...inline(heading[1]));
+  const broken = lines.flatMap((line, n) => (n ? [made("br"), ...inline(line)] : inline(line)));
+  return made("p", {}, ...broken);
+}
+
+// The little Markdown that models write most: paragraphs, lists, headings, code, bold.
+function rendered(text) {
+  return text.split(/(^```[^\n]*\n[\s\S]*?(?:^```[ \t]*$|$(?![\s\S])))/m).flatMap((part) => {
+    if (part.startsWith("```"))
+      return [made("pre", {}, made("code", {}, part.replace(/^```[^\n]*\n/, "").replace(/\n?```[ \t]*$/, "")))];
+    return part.split(/\n{2,}/).map((text) => text.replace(/^\n+|\n+$/g, "")).filter(Boolean).map(block);
+  });
+}
+
+function sourceList(sources) {
+  const items = sources.map(({ n, document: file, page: number, heading, quote }) =>
+    made("li", {}, made("details", {},
+      made("summary", {}, `[${n}] ${file}${number ? `, page ${number}` : ""}`),
+      made("blockquote", {}, heading ? made("strong", {}, `${heading} `) : "", quote))));
+  return made("div", { className: "sources" }, made("h2", {}, "Sources"), made("ol", {}, ...items));
+}
+
+function extras(goni, stopped) {
+  const notes = [...(goni?.notes ?? []), goni?.context_cut?.words, stopped ? "Stopped before the end." : ""];
+  const found = goni?.sources?.length ? [sourceList(goni.sources)] : [];
+  return [...notes.filter(Boolean).map((note) => made("p", { className: "note" }, note)), ...found];
+}
+
+function answerView(text, goni, stopped) {
+  const body = made("div", { className: "text" }, ...rendered(text));
+  return made("article", { className: "answer", ariaLabel: "Answer" }, body, ...extras(goni, stopped));
+}
+
+function questionView(text) {
+  return made("div", { className: "question" }, made("p", {}, made("span", { className: "hidden" }, "You asked: "), text));
+}
+
+// --- chat ----------------------------------------------------------------------------------
+
+async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let waiting = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    waiting += value;
+    const parts = waiting.split("\n\n");
+    waiting = parts.pop();
+    for (const part of parts)
+      if (part.startsWith("data: ") && part !== "data: [DONE]") yield JSON.parse(part.slice(6));
+  }
+}
+
+function chatPage() {
+  let current = null, running = null;
+  const log = $("log"), question = $("question");
+
+  function atBottom() { return log.scrollHeight - log.scrollTop - log.clientHeight < 80; }
+  function toBottom() { log.scrollTop = log.scrollHeight; }
+  function welcome() { $("welcome").hidden = log.childElementCount > 0; }
+  function grow() { question.style.height = "auto"; question.style.height = `${question.scrollHeight + 2}px`; }
+  function busy(on) { $("stop").hidden = !on; $("send").hidden = on; }
+
+  async function showModels() {
+    const { models } = await call("GET", "/api/models");
+    const usable = models.filter((model) => model.kind === "chat");
+    $("model").replaceChildren(...usable.map((model) =>
+      made("option", { value: model.id, disabled: model.state === "unusable" }, model.id)));
+    const last = localStorage.getItem("model");
+    if (usable.some((model) => model.id === last)) $("model").value = last;
+    $("send").disabled = usable.length === 0;
+    if (!usable.length)
+      $("status").replaceChildren("There is no chat model yet. ", made("a", { href: "/models" }, "Add one"), ".");
+  }
+
+  async function showChats() {
+    const { chats } = await call("GET", "/api/chats");
+    $("chat-list").replaceChildren(...chats.map(({ id, title }) => {
+      const open = made("button", { type: "button", className: "open", onclick: () => show(id) }, title);
+      if (id === current) open.setAttribute("aria-current", "true");
+      const remove = made("button", { type: "button", className: "plain remove", ariaLabel: `Delete chat: ${title}`, onclick: () => drop(id) }, "✕");
+      return made("li", { className: id === current ? "current" : "" }, open, remove);
+    }));
+  }
+
+  async function show(id) {
+    running?.abort();
+    current = id;
+    history.replaceState(null, "", id ? `#${id}` : location.pathname);
+    const messages = id ? (await call("GET", `/api/chats/${id}`)).messages : [];
+    log.replaceChildren(...messages.map((message) => message.role === "user"
+      ? questionView(message.content) : answerView(message.content, message.goni, message.stopped)));
+    document.querySelector(".chats").classList.remove("open");
+    $("show-chats").ariaExpanded = "false";
+    welcome(); toBottom(); question.focus();
+    await showChats();
+  }
+
+  async function drop(id) {
+    if (!confirm("Delete this chat?")) return;
+    await call("DELETE", `/api/chats/${id}`);
+    await (id === current ? show(null) : showChats());
+  }
+
+  async function answered(text, view) {
+    const body = view.firstChild;
+    running = new AbortController();
+    const response = await fetch(`/api/chats/${current}/messages`, {
+      method: "POST", signal: running.signal, headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ model: $("model").value, content: text, documents: $("documents").checked }),
+    });
+    if (!response.ok) throw new Error(wordsOf(await response.json().catch(() => null), response.status));
+    let whole = "", goni = null, painting = false;
+    const paint = () => { painting = false; const follow = atBottom(); body.replaceChildren(...rendered(whole)); if (follow) toBottom(); };
+    try {
+      for await (const chunk of events(response)) {
+        if (chunk.error) throw new Error(wordsOf(chunk, 500));
+        goni = chunk.goni ?? goni;
+        whole += chunk.choices?.[0]?.delta?.content ?? "";
+        if (!painting) { painting = true; requestAnimationFrame(paint); }
+      }
+    } finally {
+      paint();
+      view.append(...extras(goni, running.signal.aborted));
+      if (atBottom()) toBottom();
+    }
+  }
+
+  async function ask(event) {
+    event.preventDefault();
+    const text = question.value.trim();
+    if (!text || running || $("send").disabled) return;
+    localStorage.setItem("model", $("model").value);
+    const view = answerView("", null, false);
+    view.ariaBusy = "true";
+    busy(true);
+    try {
+      current ??= (await call("POST", "/api/chats")).id;
+      log.append(questionView(text), view);
+      question.value = ""; grow(); welcome(); toBottom(); say("Looking and thinking…");
+      await answered(text, view);
+      say("");
+    } catch (error) {
+      const stopped = error.name === "AbortError";
+      say(stopped ? "Stopped." : error.message);
+      if (stopped) await new Promise((done) => setTimeout(done, 400)); // the node is keeping it
+      if (!view.firstChild?.hasChildNodes()) { view.previousSibling?.remove(); view.remove(); question.value ||= text; grow(); }
+    } finally {
+      running = null; busy(false); view.ariaBusy = "false"; welcome();
+      if (view.isConnected) history.replaceState(null, "", `#${current}`);
+      await showChats().catch(() => {});
+    }
+  }
+
+  $("ask").onsubmit = ask;
+  $("stop").onclick = () => { running?.abort(); question.focus(); };
+  $("new-chat").onclick = () => show(null);
+  $("show-chats").onclick = () => {
+    $("show-chats").ariaExpanded = String(document.querySelector(".chats").classList.toggle("open"));
+  };
+  question.oninput = grow;
+  question.onkeydown = (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("ask").requestSubmit(); }
+  };
+  showModels().catch((error) => say(error.message));
+  const wanted = /^#[0-9a-f]+$/.test(location.hash) ? location.hash.slice(1) : null;
+  show(wanted).catch(() => show(null)).catch((error) => say(error.message));
+}
+
+// --- documents, models, keys ---------------------------------------------------------------
+
+function row(title, details, bad, button) {
+  const what = made("div", { className: "what" }, made("strong", {}, title), made("span", {}, details),
+    bad ? made("span", { className: "bad" }, bad) : "");
+  return made("li", {}, what, button ?? "");
+}
+
+function remover(words, label, path, refresh) {
+  return made("button", { type: "button", className: "plain", ariaLabel: `${words}: ${label}`, onclick: async () => {
+    if (!confirm(`${words} “${label}”?`)) return;
+    await call("DELETE", path).then(() => say(""), (error) => say(error.message));
+    await refresh();
+  } }, words);
+}
+
+function send(path, file, row) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(), bar = row.querySelector("progress"), note = row.querySelector("span");
+    request.open("PUT", path);
+    request.upload.onprogress = ({ loaded, total }) => {
+      bar.max = total; bar.value = loaded;
+      note.textContent = loaded < total ? `${size(loaded)} of ${size(total)}` : "Received; being read…";
+      if (loaded === total) bar.removeAttribute("value");
+    };
+    request.onload = () => {
+      let body = null;
+      try { body = JSON.parse(request.responseText); } catch { /* said below */ }
+      if (request.status < 300) resolve(body);
+      else reject(new Error(wordsOf(body, request.status)));
+    };
+    request.onerror = () => reject(new Error("The connection broke during the upload; nothing was kept."));
+    request.send(file);
+  });
+}
+
+function uploads(base, refresh) {
+  const form = $("upload");
+  if (!form) return;
+  const add = async (files) => {
+    for (const file of files) {
+      const row = made("li", {}, made("div", { className: "what" }, made("strong", {}, file.name),
+        made("progress", { ariaLabel: `Upload of ${file.name}` }), made("span", {}, "Starting…")));
+      $("transfers").append(row);
+      try {
+        await send(`${base}/${encodeURIComponent(file.name)}`, file, row);
+        row.remove(); say(`${file.name} is here.`);
+      } catch (error) {
+        row.querySelector("progress").remove();
+        row.querySelector("span").className = "bad"; row.querySelector("span").textContent = error.message;
+        row.append(made("button", { type: "button", className: "plain", onclick: () => row.remove() }, "Dismiss"));
+      }
+      await refresh();
+    }
+  };
+  $("files").onchange = async () => { const files = [...$("files").files]; $("files").value = ""; await add(files); };
+  form.ondragover = (event) => { event.preventDefault(); form.classList.add("over"); };
+  form.ondragleave = () => form.classList.remove("over");
+  form.ondrop = (event) => { event.preventDefault(); form.classList.remove("over"); add([...event.dataTransfer.files]); };
+  form.onsubmit = (event) => event.preventDefault();
+}
+
+function fill(rows, empty) {
+  $("list").replaceChildren(...rows);
+  if (!rows.length) $("list").append(made("li", { className: "quiet" }, empty));
+}
+
+function documentsPage() {
+  const refresh = async () => {
+    const { documents } = await call("GET", "/api/documents");
+    fill(documents.map((file) => row(file.name,
+      [size(file.bytes), file.pages ? `${file.pages} page${file.pages > 1 ? "s" : ""}` : "", file.state === "indexed" ? "searchable" : ""].filter(Boolean).join(" · "),
+      file.state === "indexed" ? "" : `Not readable: ${file.reason}`,
+      remover("Delete", file.name, `/api/documents/${encodeURIComponent(file.name)}`, refresh))), "No documents yet.");
+  };
+  uploads("/api/documents", refresh);
+  refresh().catch((error) => say(error.message));
+}
+
+function modelsPage() {
+  const kinds = { chat: "answers", embedding: "finds passages" };
+  const states = { available: "ready", loading: "being loaded", loaded: "loaded", unusable: "not usable" };
+  const refresh = async () => {
+    const { models } = await call("GET", "/api/models");
+    fill(models.map((model) => row(model.id,
+      [kinds[model.kind] ?? model.kind, size(model.bytes), `context ${model.context.toLocaleString()} tokens`, states[model.state] ?? model.state].join(" · "),
+      model.reason, document.body.dataset.role === "owner" && model.kind === "chat"
+        ? remover("Delete", model.id, `/api/models/${encodeURIComponent(model.id)}`, refresh) : null)), "No models yet.");
+  };
+  uploads("/api/models", refresh);
+  refresh().catch((error) => say(error.message));
+}
+
+function keysPage() {
+  const refresh = async () => {
+    const { keys } = await call("GET", "/api/keys");
+    fill(keys.map((key) => row(key.name, `made ${day(key.created)}`, "",
+      remover("Revoke", key.name, `/api/keys/${key.id}`, refresh))), "No keys yet.");
+  };
+  $("new-key").onsubmit = async (event) => {
+    event.preventDefault();
+    $("error").textContent = "";
+    try {
+      const key = await call("POST", "/api/keys", { name: $("name").value });
+      $("secret").textContent = key.key; $("made").hidden = false; $("name").value = "";
+      await refresh();
+    } catch (error) { $("error").textContent = error.message; }
+  };
+  $("copy").onclick = async () => {
+    await navigator.clipboard.writeText($("secret").textContent);
+    $("copy").textContent = "Copied";
+  };
+  refresh().catch((error) => say(error.message));
+}
+
+function signInPage() {
+  $("sign-in").onsubmit = async (event) => {
+    event.preventDefault();
+    $("error").textContent = "";
+    try {
+      await call("POST", "/api/sign-in", { name: $("name").value, password: $("password").value });
+      location.assign("/");
+    } catch (error) {
+      $("error").textContent = error.message;
+      $("password").select();
+    }
+  };
+}
+
+if ($("sign-out")) $("sign-out").onclick = () => call("POST", "/api/sign-out").finally(() => location.assign("/sign-in"));
+({ "sign-in": signInPage, chat: chatPage, documents: documentsPage, models: modelsPage, keys: keysPage })[page]?.();
