@@ -1,0 +1,81 @@
+"""The wizard's pages, rendered on the node, complete in one response each.
+
+The style sheet is inside every page and allowed by its hash: the last page is delivered while the
+listening socket changes hands, so it must not need a second request. No script, no picture from
+elsewhere, nothing kept by a cache.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.datastructures import MutableHeaders
+from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from goni_firstboot.texts import Texts
+
+STYLE = (resources.files("goni_firstboot") / "static" / "page.css").read_text("utf-8")
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+HEADERS = {
+    "content-security-policy": (
+        f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # Not "no-referrer": browsers then send "Origin: null" with the node's own forms (Fetch
+    # standard, "append a request Origin header"), and the Origin check would refuse them.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class Pages:
+    """Renders the templates with one language's texts."""
+
+    def __init__(self, texts: Texts) -> None:
+        self.texts = texts
+        self._templates = Environment(
+            loader=PackageLoader("goni_firstboot"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        # The sheet is ours, and its hash only fits when it isn't escaped.
+        self._templates.globals.update(t=texts, style=Markup(STYLE))  # noqa: S704
+
+    def page(
+        self,
+        template: str,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: object,
+    ) -> HTMLResponse:
+        """``templates/<template>.html`` filled in."""
+        html = self._templates.get_template(f"{template}.html").render(**values)
+        return HTMLResponse(html, status_code=status, headers=headers)
+
+
+class Guarded:
+    """``app`` with :data:`HEADERS` on whatever it answers, errors included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarding(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, guarding)
