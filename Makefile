@@ -1,0 +1,79 @@
+# What a builder does with Goni. `make help` lists it; the work itself is in image/ and tests/.
+
+PROFILE ?= reference
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PYTHONPATH := services:.
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PROFILE=reference (default) or minimal; PORT=8443 for make run"
+
+.PHONY: setup
+setup: ## Install what is needed, make .venv, the engine and the embedding model for this machine
+	@$(PYTHON) -m image.setup
+
+.PHONY: image
+image: setup ## Build the signed image: out/goni_<version>_x86-64.raw and what belongs to it
+	@$(PY) -m image.build --profile $(PROFILE) $(if $(RELEASE),--release) $(if $(KEYS),--keys $(KEYS))
+
+.PHONY: run
+run: setup ## Boot the image in QEMU with the setup page on a loopback port; prints address and PIN
+	@test -e "$$($(PY) -m image.build --print-path --profile $(PROFILE))" || $(MAKE) image
+	@$(PY) -m image.vm run --profile $(PROFILE) $(if $(PORT),--port $(PORT)) $(if $(FRESH),--fresh)
+
+.PHONY: test
+test: setup lint ## Linters, types, unit and integration tests, and the minimal image in a virtual machine
+	@$(PY) -m image.build --profile minimal >/dev/null
+	@GONI_PROFILE=minimal $(PY) -m pytest tests/unit tests/integration tests/vm
+
+.PHONY: lint
+lint: setup ## ruff and mypy
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+.PHONY: unit
+unit: setup ## Unit tests alone
+	@$(PY) -m pytest tests/unit
+
+.PHONY: integration
+integration: setup ## The services together, on this machine
+	@$(PY) -m pytest tests/integration
+
+.PHONY: vm-test
+vm-test: setup ## The minimal image in a virtual machine alone
+	@$(PY) -m image.build --profile minimal >/dev/null
+	@GONI_PROFILE=minimal $(PY) -m pytest tests/vm
+
+.PHONY: vm-test-full
+vm-test-full: setup ## The virtual machine tests on the minimal and on the reference image
+	@for profile in minimal reference; do \
+		$(PY) -m image.build --profile $$profile >/dev/null && \
+		GONI_PROFILE=$$profile $(PY) -m pytest tests/vm || exit 1; \
+	done
+
+.PHONY: bench-image
+bench-image: setup ## Boot time and sizes: out/bench/image.json
+	@$(PY) -m tests.bench.image
+
+.PHONY: bench
+bench: bench-image ## All benches, as one table
+	@$(PY) -m tests.bench.table
+
+.PHONY: format
+format: setup ## Format the Python code
+	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+.PHONY: clean
+clean: ## Remove what was built, but not the caches and keys
+	rm -rf out/goni* out/SHA256SUMS out/run out/vm
+
+.PHONY: distclean
+distclean: clean ## Remove everything that make made, but not the keys
+	rm -rf out .venv

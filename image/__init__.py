@@ -1,0 +1,1 @@
+"""How the image is made, signed and run in a virtual machine. Host tooling: never shipped."""

@@ -1,0 +1,221 @@
+"""Build the image: ``python -m image.build [--profile minimal|reference] [--release]``.
+
+Flow: tools tree -> keys -> engine and embedding model (cached by content) -> initrd -> image ->
+checksums. mkosi does the work; this finds what it needs and names what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from goni_core import files
+from goni_core.contract import EMBEDDING_FILE
+from goni_core.errors import GoniError, exit_with
+from goni_core.run import run, stream
+from image import embedding, engine, keys, mkosi, parts, tools
+from image.mirror import host_mirror, write_sandbox
+
+OUT = Path("out")
+PROFILES = ("reference", "minimal")
+ROOM = 12 << 30
+"""Bytes that a first build takes below ``out/``."""
+
+EXAMPLES = """examples:
+  python -m image.build                                 the reference image
+  python -m image.build --profile minimal               the small one for virtual machines
+  python -m image.build --release --keys production.toml
+"""
+
+
+def version() -> str:
+    """The version in pyproject.toml."""
+    return str(tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"])
+
+
+def output_name(profile: str, number: str) -> str:
+    """The image's file name without its ending: the reference image is the plain one."""
+    return f"goni_{number}_x86-64" if profile == "reference" else f"goni-{profile}_{number}_x86-64"
+
+
+def image_path(profile: str) -> Path:
+    """Where ``profile``'s image is once it is built."""
+    return OUT / f"{output_name(profile, version())}.raw"
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """A line when a part of the build starts, and one with its time when it ends."""
+    print(f"‣ {name}", file=sys.stderr, flush=True)
+    begun = time.monotonic()
+    yield
+    print(f"  {name}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+
+
+def check_host() -> None:
+    """Refuse what would fail half-way: another architecture, no room, no right to write."""
+    if os.uname().machine != "x86_64":
+        raise GoniError("the image is built on x86-64 machines only")
+    OUT.mkdir(exist_ok=True)
+    if not os.access(OUT, os.W_OK):
+        raise GoniError(f"{OUT}/ is not writable", hint="run as the user who owns the checkout")
+    free = shutil.disk_usage(OUT).free
+    if free < ROOM and not tools.TREE.exists():
+        raise GoniError(
+            f"{free >> 30} GiB free below {OUT}/, a first build takes {ROOM >> 30} GiB",
+            hint="free some disk space",
+        )
+
+
+def common_options() -> list[str]:
+    return [
+        *mkosi.command(),
+        f"--tools-tree={tools.TREE.absolute()}",
+        f"--sandbox-tree={tools.SANDBOX.absolute()}",
+        f"--package-cache-dir={tools.PACKAGES.absolute()}",
+        f"--cache-directory={(OUT / 'cache/mkosi-images').absolute()}",
+        f"--image-version={version()}",
+    ]
+
+
+def build_engine(folder: Path) -> None:
+    """The engine in trixie: fetched by this machine's pip, compiled in the tools tree."""
+    engine.fetch(engine.SOURCES)
+    words = ["python3", "-m", "image.engine", "--target", "image", "--output", str(folder)]
+    here = f"{Path('services').absolute()}:{Path.cwd()}"
+    stream(tools.in_tree(words), timeout=5400, env={"PYTHONPATH": here})
+
+
+def build_initrd() -> Path:
+    """mkosi's initrd with Goni's units, rebuilt when its configuration or the version changed."""
+    folder = OUT / "cache/initrd"
+    folder.mkdir(parents=True, exist_ok=True)
+    (OUT / "cache/mkosi-images").mkdir(parents=True, exist_ok=True)
+    done = folder / "initrd.cpio.zst"
+    stamp = folder / "key"
+    key = _tree_key(Path("image/initrd"), Path("image/common.conf"))
+    if done.exists() and stamp.exists() and stamp.read_text() == key:
+        return done
+    stream(
+        [
+            *common_options(),
+            "--directory=image/initrd",
+            f"--output-directory={folder.absolute()}",
+            "--force",
+            "build",
+        ],
+        timeout=1800,
+    )
+    files.write(stamp, key.encode())
+    return done
+
+
+def _tree_key(*places: Path) -> str:
+    digest = hashlib.sha256()
+    for place in places:
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file():
+                digest.update(f"{path}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def commands_tree() -> Iterator[Path]:
+    """An extra tree that tells the image which commands pyproject.toml defines."""
+    scripts = tomllib.loads(Path("pyproject.toml").read_text())["project"]["scripts"]
+    with tempfile.TemporaryDirectory(dir=OUT) as folder:
+        target = Path(folder) / "usr/share/goni/commands.toml"
+        target.parent.mkdir(parents=True)
+        lines = [f'{name} = "{entry}"' for name, entry in sorted(scripts.items())]
+        target.write_text("[scripts]\n" + "\n".join(lines) + "\n")
+        yield Path(folder).absolute()
+
+
+def build_image(profile: str, signing: list[keys.Key], initrd: Path) -> Path:
+    """Run mkosi for ``profile``; returns the raw image's path."""
+    name = output_name(profile, version())
+    with commands_tree() as extra:
+        stream(
+            [
+                *common_options(),
+                f"--profile={profile}",
+                f"--output={name}",
+                f"--output-directory={OUT.absolute()}",
+                f"--initrd={initrd.absolute()}",
+                f"--extra-tree={extra}:/",
+                *(word for key in signing for word in key.options()),
+                "--force",
+                "build",
+            ],
+            timeout=3600,
+        )
+    return OUT / f"{name}.raw"
+
+
+def write_checksums(name: str) -> Path:
+    """``SHA256SUMS`` over every file of this build, in sha256sum(1)'s format."""
+    made = sorted(
+        path for path in OUT.glob(f"{name}*") if path.is_file() and "SHA256SUMS" not in path.name
+    )
+    lines = [run(["sha256sum", path.name], timeout=600, cwd=OUT).text for path in made]
+    target = OUT / ("SHA256SUMS" if name.startswith("goni_") else f"{name}.SHA256SUMS")
+    files.write(target, "".join(lines).encode(), mode=0o644)
+    return target
+
+
+def build(profile: str, *, release: bool, key_file: Path | None) -> Path:
+    """Everything, from an empty ``out/`` to a signed image with its checksums."""
+    check_host()
+    with step("tools tree"):
+        write_sandbox(tools.SANDBOX, host_mirror())
+        tools.ensure()
+    signing = keys.from_file(key_file) if key_file else keys.development()
+    if release:
+        keys.refuse_development(signing)
+    with step("engine"):
+        build_engine(OUT / "engine/image")
+    with step("embedding model"):
+        embedding.ensure(OUT / "models" / EMBEDDING_FILE)
+        parts.ensure(OUT / "python")
+    with step("initrd"):
+        initrd = build_initrd()
+    with step(f"image ({profile})"):
+        image = build_image(profile, signing, initrd)
+    with step("checksums"):
+        write_checksums(output_name(profile, version()))
+    return image
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="image.build",
+        description="Build Goni's signed image.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--profile", choices=PROFILES, default="reference")
+    parser.add_argument("--release", action="store_true", help="refuse development keys")
+    parser.add_argument("--keys", type=Path, metavar="FILE", help="production keys (TOML)")
+    parser.add_argument("--print-path", action="store_true", help="say where the image would be")
+    given = parser.parse_args()
+    if given.print_path:
+        print(image_path(given.profile))
+        return
+    try:
+        image = build(given.profile, release=given.release, key_file=given.keys)
+    except GoniError as error:
+        exit_with(error)
+    print(image)
+
+
+if __name__ == "__main__":
+    main()

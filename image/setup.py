@@ -1,0 +1,108 @@
+"""Prepare this machine: ``python3 -m image.setup`` (``make setup``).
+
+Flow: Debian packages -> ``.venv`` pinned to what the image carries -> the engine, CPU only -> the
+embedding model. Runs on Python's standard library alone, asks nothing, and does nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+from goni_core import files
+from goni_core.contract import EMBEDDING_FILE
+from goni_core.errors import GoniError, exit_with
+from goni_core.run import run, shown, stream
+
+VENV = Path(".venv")
+PACKAGES = (
+    "ca-certificates",
+    "cmake",
+    "debian-archive-keyring",
+    "g++",
+    "libsystemd-dev",
+    "ninja-build",
+    "pkg-config",
+    "poppler-utils",
+    "python3-venv",
+    "python3-dev",
+    "uidmap",
+)
+"""What a build host needs from Debian; everything else is in the tools tree or in ``.venv``."""
+LEAST_PYTHON = (3, 11)
+MODEL = Path("out/models") / EMBEDDING_FILE
+
+
+def missing_packages() -> list[str]:
+    """Those of :data:`PACKAGES` that aren't installed."""
+    argv = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\\n", *PACKAGES]
+    listed = run(argv, timeout=60, check=False).text.splitlines()
+    installed = {line.split()[0] for line in listed if line.endswith(" installed")}
+    return [name for name in PACKAGES if name not in installed]
+
+
+def install_packages() -> None:
+    """Install what is missing, as root or through a sudo that needs no password."""
+    wanted = missing_packages()
+    if not wanted:
+        return
+    words = ["apt-get", "install", "--yes", "--no-install-recommends", *wanted]
+    hint = f"run: sudo {shown(['apt-get', 'install', *wanted])}"
+    prefix: list[str] = []
+    if os.geteuid() != 0:
+        sudo = shutil.which("sudo")
+        if not sudo or run([sudo, "-n", "true"], timeout=30, check=False).returncode != 0:
+            raise GoniError(f"packages are missing: {' '.join(wanted)}", hint=hint)
+        prefix = [sudo, "-n"]
+    print(f"setup: installing {' '.join(wanted)}", file=sys.stderr)
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        run([*prefix, "apt-get", "update"], timeout=600, env=quiet)
+        run([*prefix, *words], timeout=1800, env=quiet)
+    except GoniError as error:
+        raise GoniError(f"could not install packages: {error.message}", hint=hint) from error
+
+
+def make_venv() -> None:
+    """``.venv`` with the pinned packages; untouched while pyproject.toml is the same."""
+    stamp = VENV / "goni-key"
+    key = hashlib.sha256(Path("pyproject.toml").read_bytes() + sys.version.encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == key:
+        return
+    print("setup: making .venv", file=sys.stderr)
+    project = tomllib.loads(Path("pyproject.toml").read_text())
+    wanted = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["dev"]
+    try:
+        run([sys.executable, "-m", "venv", "--clear", VENV], timeout=300)
+        pip = [str(VENV / "bin/python"), "-m", "pip", "install", "--quiet"]
+        stream([*pip, *project["build-system"]["requires"], *wanted], timeout=1800)
+        stream([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], timeout=300)
+    except GoniError as error:
+        raise GoniError(
+            f"could not make .venv: {error.message}",
+            hint="check the network and pip's configuration (pip config list)",
+        ) from error
+    files.write(stamp, key.encode())
+
+
+def main() -> None:
+    if sys.version_info < LEAST_PYTHON:
+        exit_with(GoniError("Python 3.11 or newer is needed", hint="use Debian 12 or newer"))
+    try:
+        install_packages()
+        make_venv()
+        # From here on with the packages that .venv holds.
+        python = VENV / "bin/python"
+        words = ["--target", "host", "--output", "out/engine/host", "--link-into", VENV]
+        stream([python, "-m", "image.engine", *words], timeout=5400)
+        stream([python, "-m", "image.embedding", "--output", MODEL], timeout=900)
+    except GoniError as error:
+        exit_with(error)
+
+
+if __name__ == "__main__":
+    main()
