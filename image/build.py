@@ -23,7 +23,7 @@ from goni_core.contract import EMBEDDING_FILE
 from goni_core.errors import GoniError, exit_with
 from goni_core.run import run, stream
 from image import embedding, engine, keys, mkosi, parts, tools
-from image.mirror import host_mirror, write_sandbox
+from image.mirror import blame, host_mirror, write_sandbox
 
 OUT = Path("out")
 PROFILES = ("reference", "minimal")
@@ -213,7 +213,9 @@ def main() -> None:
     try:
         image = build(given.profile, release=given.release, key_file=given.keys)
     except GoniError as error:
-        exit_with(error)
+        exit_with(blame(host_mirror(), error) if error.code == "process_failed" else error)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     print(image)
 
 

@@ -134,18 +134,24 @@ class Machine(Guest):
                 self.wait_for_boot(timeout)
         self.boot_seconds = time.monotonic() - begun
 
-    def shut_down(self, timeout: float = 120.0) -> bool:
+    def shut_down(self, timeout: float = 180.0) -> bool:
         """Press the power button and wait; False when the system didn't go down in time."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            # Again and again: early in a boot nobody listens to the button yet.
+            if self._press_button(patience=min(15.0, timeout)):
+                self._ended()
+                return True
+        return False
+
+    def _press_button(self, *, patience: float) -> bool:
         self.check_alive()
         assert self._process is not None
         with Qmp(self._sockets / "qmp") as qmp:
             qmp.ask("system_powerdown")
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return False
-        self._ended()
-        return True
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
+        return self._process.poll() is not None
 
     def power_off(self) -> None:
         """End QEMU now, in order; what runs inside isn't asked."""

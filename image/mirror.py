@@ -9,9 +9,11 @@ build time from ``apt-get indextargets``, so no mirror's name is ever committed.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from goni_core import files
 from goni_core.errors import GoniError
@@ -65,6 +67,22 @@ def sources(mirror: Mirror, *, release: str = RELEASE) -> str:
         f"Signed-By: {KEYRING}\n"
         for uri, suites in stanzas
     )
+
+
+def blame(mirror: Mirror, error: GoniError) -> GoniError:
+    """A better reason for ``error`` when it is that ``mirror`` can't be reached."""
+    parts = urlsplit(mirror.main)
+    if not parts.hostname or any(name.lower() == "http_proxy" for name in os.environ):
+        return error
+    port = parts.port or {"https": 443}.get(parts.scheme, 80)
+    try:
+        socket.create_connection((parts.hostname, port), timeout=10).close()
+    except OSError:
+        return GoniError(
+            f"this machine's Debian mirror ({parts.hostname}) can't be reached",
+            hint="check the network, or set GONI_MIRROR to a mirror's address",
+        )
+    return error
 
 
 def write_sandbox(folder: Path, mirror: Mirror) -> Path:

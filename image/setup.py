@@ -97,7 +97,7 @@ def main() -> None:
         make_venv()
         # From here on with the packages that .venv holds.
         python = VENV / "bin/python"
-        words = ["--target", "host", "--output", "out/engine/host", "--link-into", VENV]
+        words = ["--target", "host", "--output", "out/engine/host", "--link-into", str(VENV)]
         stream([python, "-m", "image.engine", *words], timeout=5400)
         stream([python, "-m", "image.embedding", "--output", MODEL], timeout=900)
     except GoniError as error:

@@ -16,16 +16,22 @@ import httpx
 
 from goni_core.errors import GoniError, Unavailable
 
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-STREAM_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+Timeout = httpx.Timeout
+"""A request's limits in seconds, for callers whose patience differs from :data:`TIMEOUT`."""
+TIMEOUT = Timeout(30.0, connect=5.0)
+STREAM_TIMEOUT = Timeout(600.0, connect=5.0)
 """For answers that an engine is still computing: seconds between two bytes."""
-ANSWER_TIMEOUT = httpx.Timeout(3600.0, connect=5.0)
+ANSWER_TIMEOUT = Timeout(3600.0, connect=5.0)
 """For answers that come whole, after all of the computing."""
 
 
+class NoConnection(Unavailable):
+    """Nobody accepted the connection: nothing of the request has arrived, it may be sent again."""
+
+
 class Incoming:
-    """A response whose body is read as it comes. Whoever has it closes it, which ends the request
-    on the other side too.
+    """A response whose body is read as it comes. Whoever opened it closes it, which ends the
+    request on the other side too.
     """
 
     def __init__(self, service: Service, response: httpx.Response) -> None:
@@ -73,7 +79,7 @@ class Service:
         params: Mapping[str, str] | None = None,
         content: AsyncIterator[bytes] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: httpx.Timeout = TIMEOUT,
+        timeout: Timeout = TIMEOUT,
     ) -> dict[str, Any]:
         """One request, its JSON object back; raises what the other side said as
         :class:`GoniError`.
@@ -103,7 +109,7 @@ class Service:
         json: object = None,
         content: AsyncIterator[bytes] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[httpx.Response]:
+    ) -> AsyncIterator[Incoming]:
         """A response whose body is read as it comes; errors as in :meth:`call`."""
         try:
             async with self._client.stream(
@@ -111,7 +117,7 @@ class Service:
             ) as response:
                 if response.is_error:
                     raise _relayed(response.status_code, await response.aread())
-                yield response
+                yield Incoming(self, response)
         except httpx.HTTPError as error:
             raise self.unreachable(error) from error
 
@@ -130,7 +136,8 @@ class Service:
             raise self.unreachable(error) from error
 
     def unreachable(self, error: httpx.HTTPError) -> Unavailable:
-        return Unavailable(
+        blame = NoConnection if isinstance(error, httpx.ConnectError) else Unavailable
+        return blame(
             f"{self.name} does not answer ({type(error).__name__})",
             hint="it may still be starting; try again in a moment",
             code=f"{self.socket.stem}_unavailable",

@@ -12,12 +12,12 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import httpx
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from goni_core import contract, fields, web
 from goni_core.errors import BadInput, GoniError, Unavailable
+from goni_core.http import Incoming, NoConnection
 from goni_engine.refusal import refusal
 from goni_engine.store import Entry
 from goni_engine.supervisor import Instance, Supervisor
@@ -63,11 +63,11 @@ class Relay(Response):
             async with instance.server.service.stream(
                 "POST", self._path, content=self._body, headers=JSON
             ) as upstream:
-                if upstream.headers.get("content-type", "").startswith("text/event-stream"):
+                if upstream.content_type.startswith("text/event-stream"):
                     await _stream(upstream, instance, send)
                 else:
-                    whole = Response(await upstream.aread(), media_type="application/json")
-                    await whole(scope, receive, send)
+                    body = b"".join([block async for block in upstream.blocks()])
+                    await Response(body, media_type="application/json")(scope, receive, send)
 
         await _run(self._supervisor, self._entry, relay)
 
@@ -95,8 +95,8 @@ async def _run(supervisor: Supervisor, entry: Entry, work: Callable[[Instance], 
             try:
                 return await work(instance)
             except GoniError as error:
-                refused = isinstance(error.__cause__, httpx.ConnectError)
-                if last or not refused or not await instance.server.ended(within=5.0):
+                unsent = isinstance(error, NoConnection)
+                if last or not unsent or not await instance.server.ended(within=5.0):
                     raise await explained(error, instance) from error
     raise AssertionError("unreachable")
 
@@ -108,16 +108,16 @@ async def explained(error: GoniError, instance: Instance) -> GoniError:
     return refusal(error, instance.plan.context)
 
 
-async def _stream(upstream: httpx.Response, instance: Instance, send: Send) -> None:
+async def _stream(upstream: Incoming, instance: Instance, send: Send) -> None:
     headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     try:
-        async for block in upstream.aiter_raw():
+        async for block in upstream.blocks():
             await send({"type": "http.response.body", "body": block, "more_body": True})
-    except httpx.HTTPError:
+    except Unavailable:
         # Too late for a status: OpenAI's clients raise on an event with an error in it.
         error = await _stopped(instance) or Unavailable("the engine broke off the answer")
         event = b"data: " + json.dumps(web.error_body(error)).encode() + b"\n\n"

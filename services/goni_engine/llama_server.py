@@ -17,8 +17,6 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
-
 from goni_core import http, run
 from goni_core.errors import GoniError
 from goni_engine.device import ENVIRONMENT
@@ -114,7 +112,7 @@ class LlamaServer:
     async def _wait_until_healthy(self) -> None:
         while self.alive:
             with contextlib.suppress(GoniError):
-                await self.service.call("GET", "/health", timeout=httpx.Timeout(5.0))
+                await self.service.call("GET", "/health", timeout=http.Timeout(5.0))
                 self._healthy = True
                 return
             await asyncio.sleep(POLL_S)

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
-
 from goni_core import contract, fields, files, http, paths, run
 from goni_core import log as logs
 from goni_core.contract import Check
@@ -194,7 +192,7 @@ def _service(name: str, socket: Path) -> Probe:
     async def probe(timeout: float) -> str:
         client = http.Service(name, socket)
         try:
-            limit = httpx.Timeout(timeout)
+            limit = http.Timeout(timeout)
             return service_words(await client.call("GET", "/health", timeout=limit))
         finally:
             await client.close()

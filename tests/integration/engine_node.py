@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from goni_core import paths, run
 
 CHAT = "/v1/chat/completions"
 
 
-def built() -> bool:
-    """Whether there is an engine to test in this checkout."""
-    return (paths.engine_dir() / "bin/llama-server").exists()
+def check_built() -> None:
+    """Fail the test that needs an engine in a checkout that has none."""
+    if not (paths.engine_dir() / "bin/llama-server").exists():
+        pytest.fail(f"there is no engine in {paths.engine_dir()}; make setup builds it")
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Node:
 
     def start(self) -> None:
         """Start, and wait until it is ready."""
+        check_built()
         environment = {
             "GONI_RUN": str(self.folder / "run"),
             "GONI_STATE": str(self.folder / "state"),

@@ -18,10 +18,8 @@ import numpy as np
 import pytest
 
 from goni_core import contract, paths, run
-from tests.integration.engine_node import CHAT, Node, ask, built, running
+from tests.integration.engine_node import CHAT, Node, ask, running
 from tests.models import write_tiny_chat_model
-
-pytestmark = pytest.mark.skipif(not built(), reason="no engine in out/engine/host: make engine")
 
 
 @pytest.fixture

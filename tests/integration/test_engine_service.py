@@ -19,10 +19,8 @@ import openai
 import pytest
 
 from goni_core import contract
-from tests.integration.engine_node import CHAT, Node, ask, built, running
+from tests.integration.engine_node import CHAT, Node, ask, running
 from tests.models import write_tiny_chat_model
-
-pytestmark = pytest.mark.skipif(not built(), reason="no engine in out/engine/host: make engine")
 
 SECRET = "the heron keeps its cardamom in lighthouse seven"
 

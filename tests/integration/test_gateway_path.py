@@ -18,11 +18,9 @@ import httpx
 import openai
 import pytest
 
-from tests.integration.engine_node import built
+from tests.integration.engine_node import check_built
 from tests.integration.gateway_node import Node, answers, wait_for
 from tests.models import write_tiny_chat_model
-
-pytestmark = pytest.mark.skipif(not built(), reason="no engine in out/engine/host: make engine")
 
 PLANTED = "The spare key to the greenhouse hangs behind the blue watering can."
 ASKED: list[Any] = [{"role": "user", "content": "Where is the spare key to the greenhouse?"}]
@@ -37,6 +35,7 @@ class Household:
         self.others: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
+        check_built()
         with (self.folder / "services.log").open("ab") as log:
             for module in ("goni_engine", "goni_rag"):
                 argv = [sys.executable, "-m", module, "serve"]

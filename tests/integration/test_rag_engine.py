@@ -8,9 +8,11 @@ import socket
 import sys
 
 import pytest
-from rag_samples import Rag, eventually, pdf, running
 
 from goni_core import run
+from tests.documents import pdf
+from tests.integration.engine_node import check_built
+from tests.integration.rag_node import Rag, eventually, running
 
 DOCUMENTS = {
     "heating.txt": "The boiler is serviced every spring by the municipal works. The contract runs "
@@ -27,6 +29,7 @@ DOCUMENTS = {
 
 @pytest.fixture(scope="module")
 def rag(tmp_path_factory):
+    check_built()
     base = tmp_path_factory.mktemp("rag-engine")
     (base / "run").mkdir()
     env = {"GONI_RUN": str(base / "run"), "GONI_STATE": str(base / "state")}

@@ -8,7 +8,9 @@ import sqlite3
 import threading
 
 import pytest
-from rag_samples import Rag, WordEngine, eventually, pdf, running
+
+from tests.documents import pdf
+from tests.integration.rag_node import Rag, WordEngine, eventually, running
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import random
 import socket
 
 import pytest
-from rag_samples import COMMAND, Rag, WordEngine, eventually, pdf, pdf_bomb, running
 
 from goni_core import run
+from tests.documents import pdf, pdf_bomb
+from tests.integration.rag_node import COMMAND, Rag, WordEngine, eventually, running
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
-"""What the goni_rag tests share: a service process, a small engine that embeds by hashing words,
-and writers of good and forged documents.
+"""What the goni_rag tests share: a service process, and a small engine that embeds by hashing
+words.
 
 The small engine is a real HTTP server on a real socket; whether vectors mean anything is tested
 against goni_engine itself (test_rag_engine).
@@ -19,7 +19,6 @@ import socketserver
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -32,68 +31,6 @@ from goni_core import run
 from goni_core.contract import EMBEDDING_DIMENSIONS, EMBEDDING_MODEL
 
 COMMAND = [sys.executable, "-W", "error", "-m", "goni_rag"]
-
-
-def pdf(pages: list[str], *, encrypt: bool = False) -> bytes:
-    """A PDF 1.4 with one line of Helvetica per page and a right cross-reference table.
-
-    With ``encrypt`` its standard security handler (ISO 32000-1, 7.6.3) has keys that no password
-    fits.
-    """
-    kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))
-    bodies = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode(),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    for number, text in enumerate(pages):
-        drawn = f"BT /F1 11 Tf 40 700 Td ({text}) Tj ET".encode() if text else b""
-        bodies.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {5 + 2 * number} 0 R"
-            " /Resources << /Font << /F1 3 0 R >> >> >>".encode()
-        )
-        bodies.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(drawn), drawn))
-    trailer = b"/Root 1 0 R"
-    if encrypt:
-        lock = b"<< /Filter /Standard /V 1 /R 2 /P -4 /O <%s> /U <%s> >>"
-        trailer += b" /ID [<00> <00>] /Encrypt " + lock % (b"11" * 32, b"22" * 32)
-    return _assembled(bodies, trailer)
-
-
-def pdf_bomb(size: int) -> bytes:
-    """A PDF whose page's content unpacks to ``size`` bytes of text operators."""
-    packer = zlib.compressobj(9)
-    block = b"(boiler) Tj " * (1 << 16)
-    packed = packer.compress(b"BT /F1 11 Tf 40 700 Td ")
-    packed += b"".join(packer.compress(block) for _ in range(size // len(block)))
-    packed += packer.flush()
-    stream = b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(packed), packed)
-    bodies = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [4 0 R] /Count 1 >>",
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 5 0 R"
-        b" /Resources << /Font << /F1 3 0 R >> >> >>",
-        stream,
-    ]
-    return _assembled(bodies, b"/Root 1 0 R")
-
-
-def _assembled(bodies: list[bytes], trailer: bytes) -> bytes:
-    data = bytearray(b"%PDF-1.4\n")
-    places = []
-    for number, body in enumerate(bodies, start=1):
-        places.append(len(data))
-        data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    start = len(data)
-    data += b"xref\n0 %d\n0000000000 65535 f \n" % (len(bodies) + 1)
-    data += b"".join(b"%010d 00000 n \n" % place for place in places)
-    data += b"trailer\n<< /Size %d %s >>\nstartxref\n%d\n%%%%EOF\n" % (
-        len(bodies) + 1,
-        trailer,
-        start,
-    )
-    return bytes(data)
 
 
 class WordEngine:
