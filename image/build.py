@@ -21,7 +21,7 @@ from pathlib import Path
 from goni_core import files
 from goni_core.contract import EMBEDDING_FILE
 from goni_core.errors import GoniError, exit_with
-from goni_core.run import run, stream
+from goni_core.run import stream
 from image import embedding, engine, keys, mkosi, parts, tools
 from image.mirror import blame, host_mirror, write_sandbox
 
@@ -76,13 +76,18 @@ def check_host() -> None:
         )
 
 
-def common_options() -> list[str]:
+def common_options(cache: str) -> list[str]:
+    """What every run of mkosi takes. ``cache`` names a folder: mkosi's own key for its incremental
+    cache tells neither the initrd nor the profiles apart.
+    """
+    folder = OUT / "cache/mkosi-images" / cache
+    folder.mkdir(parents=True, exist_ok=True)
     return [
         *mkosi.command(),
         f"--tools-tree={tools.TREE.absolute()}",
         f"--sandbox-tree={tools.SANDBOX.absolute()}",
         f"--package-cache-dir={tools.PACKAGES.absolute()}",
-        f"--cache-directory={(OUT / 'cache/mkosi-images').absolute()}",
+        f"--cache-directory={folder.absolute()}",
         f"--image-version={version()}",
     ]
 
@@ -99,7 +104,6 @@ def build_initrd() -> Path:
     """mkosi's initrd with Goni's units, rebuilt when its configuration or the version changed."""
     folder = OUT / "cache/initrd"
     folder.mkdir(parents=True, exist_ok=True)
-    (OUT / "cache/mkosi-images").mkdir(parents=True, exist_ok=True)
     done = folder / "initrd.cpio.zst"
     stamp = folder / "key"
     key = _tree_key(Path("image/initrd"), Path("image/common.conf"))
@@ -107,7 +111,7 @@ def build_initrd() -> Path:
         return done
     stream(
         [
-            *common_options(),
+            *common_options("initrd"),
             "--directory=image/initrd",
             f"--output-directory={folder.absolute()}",
             "--force",
@@ -146,7 +150,7 @@ def build_image(profile: str, signing: list[keys.Key], initrd: Path) -> Path:
     with commands_tree() as extra:
         stream(
             [
-                *common_options(),
+                *common_options(profile),
                 f"--profile={profile}",
                 f"--output={name}",
                 f"--output-directory={OUT.absolute()}",
@@ -164,12 +168,19 @@ def build_image(profile: str, signing: list[keys.Key], initrd: Path) -> Path:
 def write_checksums(name: str) -> Path:
     """``SHA256SUMS`` over every file of this build, in sha256sum(1)'s format."""
     made = sorted(
-        path for path in OUT.glob(f"{name}*") if path.is_file() and "SHA256SUMS" not in path.name
+        path
+        for path in OUT.glob(f"{name}*")
+        if path.is_file() and not path.is_symlink() and "SHA256SUMS" not in path.name
     )
-    lines = [run(["sha256sum", path.name], timeout=600, cwd=OUT).text for path in made]
+    lines = [f"{_sha256(path)}  {path.name}\n" for path in made]
     target = OUT / ("SHA256SUMS" if name.startswith("goni_") else f"{name}.SHA256SUMS")
     files.write(target, "".join(lines).encode(), mode=0o644)
     return target
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def build(profile: str, *, release: bool, key_file: Path | None) -> Path:

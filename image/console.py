@@ -25,6 +25,8 @@ SETUP = re.compile(r"goni-setup: address=(\S+) pin=([0-9]{6})\b")
 EMERGENCY = re.compile(r"You are in emergency mode|Cannot open access to console")
 """A boot that goes no further by itself. A panic isn't one: the kernel restarts after it."""
 
+RESTART = "reboot: Restarting system"
+
 STAGES = (
     ("firmware", re.compile(r"BdsDxe|UEFI|TianoCore")),
     ("boot loader", re.compile(r"systemd-boot|EFI stub|Boot in \d+|[Ee]nroll")),
@@ -66,6 +68,10 @@ def setup(text: str) -> Setup | None:
     return Setup(*found[-1]) if found else None
 
 
+def _last(text: str, lines: int) -> str:
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
+
 class Console:
     """One machine's serial log at ``path``."""
 
@@ -88,8 +94,12 @@ class Console:
 
     def tail(self, lines: int = 40) -> str:
         """The last ``lines`` lines that aren't empty."""
-        said = [line for line in self.text().splitlines() if line.strip()]
-        return "\n".join(said[-lines:])
+        return _last(self.text(), lines)
+
+    def before_restart(self, lines: int = 40) -> str:
+        """The last ``lines`` lines before the kernel's latest restart; empty without one."""
+        before, found, _after = self.text().rpartition(RESTART)
+        return _last(before, lines) if found else ""
 
     def _size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0

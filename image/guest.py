@@ -87,6 +87,9 @@ class Guest:
             return self.agent.command(command, timeout)
         except MachineError:
             raise
+        except Rebooted as error:
+            why = self.console.before_restart()
+            raise self.error(f"rebooted during {command!r}, after:\n{why}\nand now:") from error
         except GoniError as error:
             raise self.error(f"{error.message}, asked for {command!r}") from error
 

@@ -21,8 +21,10 @@ from goni_core.run import run, shown, stream
 VENV = Path(".venv")
 PACKAGES = (
     "ca-certificates",
+    "chromium",
     "cmake",
     "debian-archive-keyring",
+    "fonts-dejavu-core",
     "g++",
     "libsystemd-dev",
     "ninja-build",

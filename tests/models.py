@@ -1,8 +1,9 @@
-"""A chat model small enough for every test: real GGUF, real llama architecture, random weights.
+"""Chat models small enough for every test: real GGUF, real llama architecture.
 
-Nothing it says means anything, but it says it as any model does: its tokens are bytes and printable
-characters, it has a chat template and an end token, its answer depends on the whole prompt and on
-nothing else. It speaks lower-case letters, spaces and full stops only.
+The tiny one has random weights. Nothing it says means anything, but it says it as any model does:
+its tokens are bytes and printable characters, it has a chat template and an end token, its answer
+depends on the whole prompt and on nothing else. It speaks lower-case letters, spaces and full stops
+only. The reciting one says the same sentence to everything.
 """
 
 from __future__ import annotations
@@ -26,14 +27,46 @@ TEMPLATE = (
     "{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+RECITED = (
+    "I am the tests' model and only know this sentence; a real one would answer from your "
+    "passage below."
+)
+"""No word twice: what comes next depends on the last word alone."""
 
 
 def write_tiny_chat_model(path: Path, *, seed: int = 0, context: int = 16384) -> Path:
     """Write a model of about 1.4 MB to ``path``; the same ``seed`` gives the same bytes."""
+    tensors = _tensors(np.random.default_rng(seed), len(TOKENS))
+    _limit_speech(tensors)
+    return _write(path, TOKENS, tensors, context)
+
+
+def write_reciting_model(path: Path, *, endless: bool = False, context: int = 16384) -> Path:
+    """Write a model to ``path`` that answers :data:`RECITED`, a word per token; an ``endless`` one
+    begins anew each time.
+    """
+    words = tuple(f"\u2581{word}" for word in RECITED.split())
+    tensors = _tensors(np.random.default_rng(0), len(TOKENS) + len(words))
+    _mute_layers(tensors)
+    embeddings, output = tensors["token_embd.weight"], tensors["output.weight"]
+    embeddings[:], output[:] = 0.0, 0.0
+    # Dimension n stands for "the nth word comes next", and the prompt's every token for n = 0.
+    embeddings[: len(TOKENS), 0] = 1.0
+    for place in range(len(words)):
+        embeddings[len(TOKENS) + place, place + 1] = 1.0
+        output[len(TOKENS) + place, place] = 4.0
+    after_the_last = len(TOKENS) if endless else TOKENS.index("<|im_end|>")
+    output[after_the_last, len(words)] = 4.0
+    return _write(path, TOKENS + words, tensors, context)
+
+
+def _write(
+    path: Path, tokens: tuple[str, ...], tensors: dict[str, NDArray[np.float32]], context: int
+) -> Path:
     writer = gguf.GGUFWriter(path, "llama")
-    _add_parameters(writer, context)
-    _add_vocabulary(writer)
-    for name, tensor in _tensors(np.random.default_rng(seed)).items():
+    _add_parameters(writer, context, len(tokens))
+    _add_vocabulary(writer, tokens)
+    for name, tensor in tensors.items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -42,7 +75,7 @@ def write_tiny_chat_model(path: Path, *, seed: int = 0, context: int = 16384) ->
     return path
 
 
-def _add_parameters(writer: gguf.GGUFWriter, context: int) -> None:
+def _add_parameters(writer: gguf.GGUFWriter, context: int, vocabulary: int) -> None:
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name("tiny")
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
@@ -54,17 +87,18 @@ def _add_parameters(writer: gguf.GGUFWriter, context: int) -> None:
     writer.add_head_count_kv(KV_HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(WIDTH // HEADS)
-    writer.add_vocab_size(len(TOKENS))
+    writer.add_vocab_size(vocabulary)
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter) -> None:
+def _add_vocabulary(writer: gguf.GGUFWriter, tokens: tuple[str, ...]) -> None:
     kinds = gguf.TokenType
     special = [kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL, kinds.CONTROL]
     writer.add_tokenizer_model("llama")
     writer.add_tokenizer_pre("default")
-    writer.add_token_list(list(TOKENS))
-    writer.add_token_scores([0.0] * len(TOKENS))
-    writer.add_token_types(special + [kinds.BYTE] * len(BYTES) + [kinds.NORMAL] * len(CHARACTERS))
+    writer.add_token_list(list(tokens))
+    writer.add_token_scores([0.0] * len(tokens))
+    normal = [kinds.NORMAL] * (len(tokens) - len(SPECIAL) - len(BYTES))
+    writer.add_token_types(special + [kinds.BYTE] * len(BYTES) + normal)
     writer.add_unk_token_id(0)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
@@ -72,14 +106,14 @@ def _add_vocabulary(writer: gguf.GGUFWriter) -> None:
     writer.add_chat_template(TEMPLATE)
 
 
-def _tensors(random: np.random.Generator) -> dict[str, NDArray[np.float32]]:
+def _tensors(random: np.random.Generator, vocabulary: int) -> dict[str, NDArray[np.float32]]:
     def matrix(rows: int, columns: int, spread: float) -> NDArray[Any]:
         return random.normal(0.0, spread, (rows, columns)).astype(np.float32)
 
     ones = np.ones(WIDTH, np.float32)
     kv_width = WIDTH // HEADS * KV_HEADS
-    tensors = {"token_embd.weight": matrix(len(TOKENS), WIDTH, 0.5), "output_norm.weight": ones}
-    tensors["output.weight"] = matrix(len(TOKENS), WIDTH, 0.3)
+    tensors = {"token_embd.weight": matrix(vocabulary, WIDTH, 0.5), "output_norm.weight": ones}
+    tensors["output.weight"] = matrix(vocabulary, WIDTH, 0.3)
     for block in (f"blk.{layer}." for layer in range(LAYERS)):
         tensors |= {
             f"{block}attn_norm.weight": ones,
@@ -92,7 +126,6 @@ def _tensors(random: np.random.Generator) -> dict[str, NDArray[np.float32]]:
             f"{block}ffn_up.weight": matrix(FEED_FORWARD, WIDTH, 0.1),
             f"{block}ffn_down.weight": matrix(WIDTH, FEED_FORWARD, 0.1),
         }
-    _limit_speech(tensors)
     return tensors
 
 
@@ -110,3 +143,10 @@ def _limit_speech(tensors: dict[str, NDArray[np.float32]]) -> None:
             tensor[:, 0] = 0.0
     spoken = [token in SPOKEN for token in TOKENS]
     tensors["output.weight"][:, 0] = np.where(spoken, 4.0, -4.0)
+
+
+def _mute_layers(tensors: dict[str, NDArray[np.float32]]) -> None:
+    """Make every layer add nothing, so that the output sees the last token alone."""
+    for name, tensor in tensors.items():
+        if name.endswith(("attn_output.weight", "ffn_down.weight")):
+            tensor[:] = 0.0

@@ -57,7 +57,7 @@ def llama(converted: Path) -> Callable[[str], tuple[list[int], Vector]]:
 
     ggml = ctypes.CDLL(str(paths.engine_dir() / "lib/libggml.so"))
     ggml.ggml_backend_load_all_from_path(os.fsencode(paths.engine_dir() / "lib"))
-    loaded = llama_cpp.Llama(str(converted), embedding=True, verbose=False, n_threads=2, n_ctx=512)
+    loaded = llama_cpp.Llama(str(converted), embedding=True, verbose=False, n_threads=1, n_ctx=512)
 
     def embed(text: str) -> tuple[list[int], Vector]:
         vector = np.array(loaded.embed(text, normalize=True), np.float64)

@@ -70,7 +70,7 @@ def test_programs_start_from_any_folder(program: str, tmp_path: Path) -> None:
 
 def test_programs_find_a_cpu_backend_and_compute(tmp_path: Path) -> None:
     model = write_tiny_chat_model(tmp_path / "tiny.gguf")
-    words = ["-p", "16", "-n", "16", "-r", "1", "-t", "2", "-o", "json"]
+    words = ["-p", "16", "-n", "16", "-r", "1", "-t", "1", "-o", "json"]
     done = run([OUTPUT / "bin/llama-bench", "-m", model, *words], timeout=60)
     assert all(entry["avg_ts"] > 0 for entry in json.loads(done.stdout))
 

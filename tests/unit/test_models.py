@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import string
 import time
 from collections.abc import Iterator
@@ -13,17 +14,24 @@ import httpx
 import pytest
 
 from goni_core import paths, run
-from tests.models import write_tiny_chat_model
+from tests.models import RECITED, write_reciting_model, write_tiny_chat_model
 
 SPOKEN = set(string.ascii_lowercase + " .")
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    folder = tmp_path_factory.mktemp("tiny")
-    model = write_tiny_chat_model(folder / "tiny.gguf")
+    model = write_tiny_chat_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+    with served(model) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def served(model: Path) -> Iterator[httpx.Client]:
+    """A client of a llama-server with ``model``."""
+    folder = model.parent
     socket = folder / "llama.sock"
-    options = ["--parallel", "1", "--threads", "2", "--cache-ram", "0"]
+    options = ["--parallel", "1", "--threads", "1", "--cache-ram", "0"]
     process = run.start(
         [paths.engine_dir() / "bin/llama-server", "-m", model, "--host", socket, *options],
         cwd=folder,
@@ -105,3 +113,18 @@ def test_model_is_fast(server: httpx.Client) -> None:
     assert (
         timings["predicted_per_second"] > 20
     )  # thousands, when the machine has nothing else to do
+
+
+def test_the_reciting_model_says_its_sentence_and_ends(tmp_path: Path) -> None:
+    with served(write_reciting_model(tmp_path / "reciting.gguf")) as server:
+        for question in ("hello", "What is the boiler's pressure?", "ä\n\n" * 20):
+            answer = chat(server, question, temperature=0.8)
+            assert said(answer).strip() == RECITED
+            assert answer["choices"][0]["finish_reason"] == "stop"
+
+
+def test_an_endless_model_begins_anew_until_it_is_stopped(tmp_path: Path) -> None:
+    with served(write_reciting_model(tmp_path / "endless.gguf", endless=True)) as server:
+        answer = chat(server, "hello", max_tokens=3 * len(RECITED.split()))
+    assert said(answer).strip() == f"{RECITED} {RECITED} {RECITED}"
+    assert answer["choices"][0]["finish_reason"] == "length"

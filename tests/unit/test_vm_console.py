@@ -74,3 +74,12 @@ def test_stages_come_in_the_order_of_a_boot() -> None:
         seen.append(stage(said))
     words = ["", "firmware", "boot loader", "kernel", "first-boot disk", "services", "ready"]
     assert seen == words
+
+
+def test_what_led_to_a_restart_is_told_from_what_came_after(tmp_path: Path) -> None:
+    log = Console(tmp_path / "serial.log")
+    log.path.write_text("a unit failed\n[ 9.1] reboot: Restarting system\nBdsDxe: again\n")
+    assert log.before_restart().startswith("a unit failed\n")
+    assert "again" not in log.before_restart()
+    log.path.write_text("BdsDxe: first\n")
+    assert log.before_restart() == ""
