@@ -22,7 +22,7 @@ from goni_gateway.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
-REACH_S = 5.0
+REACH_S = 30.0
 
 
 async def health(request: Request) -> Response:

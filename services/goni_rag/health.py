@@ -18,7 +18,11 @@ from goni_rag.library import Library
 NOBODY = "goni-health"
 """Owner id that the test search runs as; it has no documents."""
 INTEGRITY_AGE = 3600.0
-CHECK_SECONDS = 10.0
+CHECK_SECONDS = 30.0
+FRESH = 10.0
+"""Seconds that one look serves every caller: each look embeds, and a slow machine mustn't be kept
+busy by those who ask how it is.
+"""
 
 
 class Examiner:
@@ -30,9 +34,17 @@ class Examiner:
         self._looked = -INTEGRITY_AGE
         self._damage = ""
         self._looking = asyncio.Lock()
+        self._current: asyncio.Task[Health] | None = None
+        self._begun = 0.0
 
     async def health(self) -> Health:
-        """All checks, at the same time."""
+        """All checks; callers share the look that is under way, or a fresh one."""
+        now = time.monotonic()
+        if self._current is None or (self._current.done() and now - self._begun > FRESH):
+            self._current, self._begun = asyncio.create_task(self._examine()), now
+        return await asyncio.shield(self._current)
+
+    async def _examine(self) -> Health:
         checks = await asyncio.gather(self._database(), self._engine(), self._search())
         totals = await self._library.connections.read(store.totals)
         return Health("rag", all(check.ok for check in checks), words(totals, checks), checks)

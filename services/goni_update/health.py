@@ -33,7 +33,7 @@ LEAST_FREE = 64 << 20
 (``files.RESERVE``): a household's full disk must not look like a bad version."""
 PAUSE = 1.0
 """Seconds between two tries."""
-TRY_S = 10.0
+TRY_S = 60.0
 """Seconds that one try may take."""
 
 Probe = Callable[[float], Awaitable[str]]

@@ -18,7 +18,7 @@ OWNER = "Ada"
 PASSWORD = "correct horse battery"
 NODE_NAME = "kitchen"
 SETUP_LINE = r"goni-setup: address=https://\S+ pin=(\d{6})"
-PATIENCE = 600.0
+PATIENCE = 900.0
 """Seconds for one request: the machine may be emulated."""
 
 
@@ -53,7 +53,7 @@ class Household:
 
     def pin(self) -> str:
         """The PIN that the node shows on its console."""
-        return self.machine.wait_for_console_text(SETUP_LINE)[1]
+        return self.machine.wait_for_console_text(SETUP_LINE, timeout=PATIENCE)[1]
 
     def wrong_pin(self) -> str:
         return f"{(int(self.pin()) + 1) % 1_000_000:06d}"

@@ -24,7 +24,7 @@ GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 def machine(machines: Callable[..., Machine]) -> Machine:
     """A blank 16 GB disk with the image on it, powered on for the first time."""
     made: Machine = machines("node", memory=3072)
-    made.wait_for_unit("multi-user.target")
+    made.wait_for_unit("multi-user.target", timeout=PATIENCE)
     return made
 
 

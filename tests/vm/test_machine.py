@@ -17,7 +17,7 @@ from image.machine import Machine
 def machine(machines: Callable[..., Machine]) -> Machine:
     """A machine that has booted."""
     made = machines("node")
-    made.wait_for_unit("multi-user.target")
+    made.wait_for_unit("sysinit.target")
     return made
 
 
