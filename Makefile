@@ -28,9 +28,9 @@ run: setup ## Boot the image in QEMU with the setup page on a loopback port; pri
 	@$(PY) -m image.vm run --profile $(PROFILE) $(if $(PORT),--port $(PORT)) $(if $(FRESH),--fresh)
 
 .PHONY: test
-test: setup lint ## Linters, types, unit and integration tests, and the minimal image in a virtual machine
+test: setup lint ## Linters, types and all tests; the last of them boot the minimal image in a virtual machine
 	@$(PY) -m image.build --profile minimal >/dev/null
-	@GONI_PROFILE=minimal $(PY) -m pytest tests/unit tests/integration tests/vm
+	@GONI_PROFILE=minimal $(PY) -m pytest tests/unit tests/integration tests/browser tests/vm/test_appliance.py
 
 .PHONY: lint
 lint: setup ## ruff and mypy
@@ -46,8 +46,12 @@ unit: setup ## Unit tests alone
 integration: setup ## The services together, on this machine
 	@$(PY) -m pytest tests/integration
 
+.PHONY: browser
+browser: setup ## The pages in a real browser; pictures of them in out/screenshots
+	@$(PY) -m pytest tests/browser
+
 .PHONY: vm-test
-vm-test: setup ## The minimal image in a virtual machine alone
+vm-test: setup ## The minimal image in a virtual machine alone, and the harness that tests it
 	@$(PY) -m image.build --profile minimal >/dev/null
 	@GONI_PROFILE=minimal $(PY) -m pytest tests/vm
 

@@ -18,7 +18,7 @@ def pdf(pages: list[str], *, encrypt: bool = False) -> bytes:
     bodies = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode(),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
     ]
     for number, text in enumerate(pages):
         drawn = f"BT /F1 11 Tf 40 700 Td ({text}) Tj ET".encode() if text else b""
@@ -45,7 +45,7 @@ def pdf_bomb(size: int) -> bytes:
     bodies = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [4 0 R] /Count 1 >>",
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 5 0 R"
         b" /Resources << /Font << /F1 3 0 R >> >> >>",
         stream,
@@ -83,7 +83,7 @@ class Planted:
 
 KEY = "The spare key to the greenhouse hangs behind the blue watering can."
 PLUMS = "Aunt Rosa's plum cake bakes for fifty minutes at one hundred and eighty degrees."
-BOILER = "The boiler's pressure must stay between one and two bar."
+BOILER = "The pressure of the boiler must stay between one and two bar."
 
 PLANTED = (
     Planted(

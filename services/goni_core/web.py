@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 JSON_LIMIT = 1 << 20
 """Bytes of a JSON body that a route takes unless it says otherwise."""
-LINGER_S = 2.0
+LINGER_S = 10.0
 
 
 def error_body(error: GoniError) -> dict[str, object]:

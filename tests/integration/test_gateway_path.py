@@ -6,69 +6,30 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
-from tests.integration.engine_node import check_built
-from tests.integration.gateway_node import Node, answers, wait_for
+from tests.integration.household import Household, running
 from tests.models import write_tiny_chat_model
 
 PLANTED = "The spare key to the greenhouse hangs behind the blue watering can."
 ASKED: list[Any] = [{"role": "user", "content": "Where is the spare key to the greenhouse?"}]
 
 
-class Household:
-    """A node with all of its services."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.node = Node(folder)
-        self.others: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> None:
-        check_built()
-        with (self.folder / "services.log").open("ab") as log:
-            for module in ("goni_engine", "goni_rag"):
-                argv = [sys.executable, "-m", module, "serve"]
-                self.others.append(
-                    subprocess.Popen(argv, env=self.node.environment, stdout=log, stderr=log)
-                )
-        for name in ("engine", "rag"):
-            socket_path = self.node.run / f"{name}.sock"
-            wait_for(lambda path=socket_path: answers(path), 120)
-        self.node.start()
-        wait_for(lambda: self.node.control("GET", "/health").json()["ok"], 120)
-
-    def stop(self) -> None:
-        self.node.stop()
-        for process in self.others:
-            process.send_signal(signal.SIGTERM)
-        for process in self.others:
-            process.wait(60)
-        self.others.clear()
-
-
 @pytest.fixture(scope="module")
 def household(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
-    made = Household(tmp_path_factory.mktemp("node"))
-    made.start()
-    made.node.set_up()
-    browser = made.node.signed_in()
-    model = write_tiny_chat_model(made.folder / "tiny.gguf")
-    said = browser.put("/api/models/tiny.gguf", content=model.read_bytes(), timeout=120)
-    assert said.status_code == 201, said.text
-    made.node.a_key()
-    yield made
-    made.stop()
+    with running(tmp_path_factory.mktemp("node")) as made:
+        browser = made.node.signed_in()
+        model = write_tiny_chat_model(made.folder / "tiny.gguf")
+        said = browser.put("/api/models/tiny.gguf", content=model.read_bytes(), timeout=120)
+        assert said.status_code == 201, said.text
+        made.node.a_key()
+        yield made
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Household:
     folder: Path
     key: str = ""
     chat: str = field(default="", init=False)
+    opened: ExitStack = field(default_factory=ExitStack, init=False)
 
     @property
     def url(self) -> str:
@@ -45,7 +47,7 @@ class Household:
 
     def browser(self) -> requests.Session:
         """A browser that trusts this node's certificate and no other."""
-        session = requests.Session()
+        session = self.opened.enter_context(requests.Session())
         session.trust_env = False
         session.verify = str(self.certificate)
         session.headers["Origin"] = self.url
@@ -102,10 +104,11 @@ class Household:
     def client(self) -> openai.OpenAI:
         """The official client, as an app on the LAN would use it."""
         trust = ssl.create_default_context(cafile=self.certificate)
-        return openai.OpenAI(
+        made = openai.OpenAI(
             base_url=f"{self.url}/v1",
             api_key=self.key,
             max_retries=0,
             timeout=PATIENCE,
             http_client=httpx.Client(verify=trust, trust_env=False),
         )
+        return self.opened.enter_context(made)

@@ -1,0 +1,57 @@
+"""A whole node without an image: engine, document search and gateway, each its own process."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.integration.engine_node import check_built
+from tests.integration.gateway_node import Node, answers, wait_for
+
+
+class Household:
+    """A node with all of its services, in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.node = Node(folder)
+        self.others: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Start every service, and wait until the gateway finds them all well."""
+        check_built()
+        with (self.folder / "services.log").open("ab") as log:
+            for module in ("goni_engine", "goni_rag"):
+                argv = [sys.executable, "-m", module, "serve"]
+                self.others.append(
+                    subprocess.Popen(argv, env=self.node.environment, stdout=log, stderr=log)
+                )
+        for name in ("engine", "rag"):
+            socket_path = self.node.run / f"{name}.sock"
+            wait_for(lambda path=socket_path: answers(path), 120)
+        self.node.start()
+        wait_for(lambda: self.node.control("GET", "/health").json()["ok"], 120)
+
+    def stop(self) -> None:
+        self.node.stop()
+        for process in self.others:
+            process.send_signal(signal.SIGTERM)
+        for process in self.others:
+            process.wait(60)
+        self.others.clear()
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Household]:
+    """A started node that belongs to :data:`tests.integration.gateway_node.OWNER`."""
+    household = Household(folder)
+    try:
+        household.start()
+        household.node.set_up()
+        yield household
+    finally:
+        household.stop()
