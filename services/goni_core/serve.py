@@ -55,7 +55,11 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             cycle = getattr(connection, "cycle", None)
             transport = getattr(connection, "transport", None)
-            if transport is not None and (cycle is None or cycle.response_complete):
+            # One that closes already is left alone: closing twice takes asyncio's TLS transport
+            # apart, and the next question to it is an AttributeError (asyncio/sslproto.py).
+            if transport is None or transport.is_closing():
+                continue
+            if cycle is None or cycle.response_complete:
                 connection.shutdown()
                 if transport.get_write_buffer_size() == 0:
                     transport.abort()

@@ -1,0 +1,131 @@
+"""What every bench hands over: rows of one figure each, kept as ``out/bench/<bench>.json``.
+
+``{"bench": name, "rows": [{"figure", "value", "unit", "target", "ok", "runs", "min", "max"}]}``;
+``value`` is the median of ``runs`` samples, ``target`` the most that it may be (null: none), ``ok``
+whether it is.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goni_core import fields, files
+from goni_core.errors import BadInput
+
+FOLDER = Path("out/bench")
+KEYS = ("figure", "value", "unit", "target", "ok", "runs", "min", "max")
+HEADINGS = ("bench", "figure", "value", "target", "ok", "min", "max", "runs")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. ``unit``: s (seconds), x (a ratio) or bytes."""
+
+    figure: str
+    value: float
+    unit: str
+    target: float | None = None
+    runs: int = 1
+    least: float = 0.0
+    most: float = 0.0
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        return None if self.target is None else self.value <= self.target
+
+    def plain(self) -> dict[str, Any]:
+        """The row as its JSON object."""
+        return {
+            "figure": self.figure,
+            "value": self.value,
+            "unit": self.unit,
+            "target": self.target,
+            "ok": self.ok,
+            "runs": self.runs,
+            "min": self.least,
+            "max": self.most,
+        }
+
+
+def measured(
+    figure: str, samples: Sequence[float], unit: str, *, target: float | None = None
+) -> Row:
+    """The row of ``samples``: their median, least and most."""
+    digits = 0 if unit == "bytes" else 3
+    value, least, most = (
+        round(number, digits) for number in (statistics.median(samples), min(samples), max(samples))
+    )
+    return Row(figure, value, unit, target, len(samples), least, most)
+
+
+def write(bench: str, rows: Sequence[Row], *, folder: Path = FOLDER) -> Path:
+    """Keep ``rows`` as the result of ``bench``; where."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{bench}.json"
+    whole = {"bench": bench, "rows": [row.plain() for row in rows]}
+    files.write(path, json.dumps(whole, indent=1).encode() + b"\n", mode=0o644)
+    return path
+
+
+def read(path: Path) -> tuple[str, list[Row]]:
+    """The bench's name and rows in ``path``; :class:`BadInput` names what is wrong with it."""
+    try:
+        whole = fields.parse(path.read_bytes())
+        found = fields.objects(whole, "rows", most=10_000)
+        return fields.text(whole, "bench"), [_row(one) for one in found]
+    except BadInput as error:
+        raise BadInput(f"{path}: {error.message}") from error
+
+
+def _row(value: fields.Object) -> Row:
+    fields.only(value, KEYS)
+    numbers = [value.get(name) for name in ("value", "min", "max")]
+    target = value.get("target")
+    if any(type(number) not in (int, float) for number in [*numbers, target or 0]):
+        raise BadInput("value, target, min and max must be numbers")
+    middle, least, most = (float(number or 0) for number in numbers)
+    return Row(
+        fields.text(value, "figure"),
+        middle,
+        fields.text(value, "unit"),
+        None if target is None else float(target),
+        fields.integer(value, "runs", least=1, most=1_000_000),
+        least,
+        most,
+    )
+
+
+def words(number: float, unit: str) -> str:
+    """``number`` as people read it."""
+    if unit == "bytes":
+        return f"{number / 1e6:.1f} MB"
+    return f"{number:.2f} x" if unit == "x" else f"{number:.1f} {unit}"
+
+
+def table(results: Sequence[tuple[str, Sequence[Row]]]) -> str:
+    """The rows of every (bench, rows) in one table."""
+    lines: list[tuple[str, ...]] = [HEADINGS]
+    for bench, rows in results:
+        lines += [_line(bench, row) for row in rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    lines.insert(1, tuple("-" * width for width in widths))
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _line(bench: str, row: Row) -> tuple[str, ...]:
+    spread = [words(number, row.unit) if row.runs > 1 else "" for number in (row.least, row.most)]
+    target = "" if row.target is None else f"<= {words(row.target, row.unit)}"
+    ok = {None: "", True: "yes", False: "NO"}[row.ok]
+    return (bench, row.figure, words(row.value, row.unit), target, ok, *spread, str(row.runs))
