@@ -104,6 +104,12 @@ def test_the_boot_counts_as_good(machine: Machine) -> None:
     machine.wait_until_succeeds("ls /boot/EFI/Linux/goni_*_x86-64.efi", timeout=120)
 
 
+def test_the_screen_shows_where_to_go_and_the_pin(machine: Machine) -> None:
+    machine.wait_for_unit("goni-firstboot.service", timeout=PATIENCE)
+    machine.wait_until_succeeds("grep -aq 'https://goni.local/' /dev/vcs1", timeout=60)
+    assert re.search(r"PIN: +\d{3} \d{3}\b", machine.succeed("cat /dev/vcs1"))
+
+
 def test_nothing_listens_but_the_documented_ports(machine: Machine) -> None:
     found = {(port.protocol, port.port) for port in machine.listening_ports() if not port.loopback}
     assert ("tcp", 443) in found
