@@ -15,6 +15,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -167,12 +168,16 @@ def build_image(profile: str, signing: list[keys.Key], initrd: Path) -> Path:
 
 def write_checksums(name: str) -> Path:
     """``SHA256SUMS`` over every file of this build, in sha256sum(1)'s format."""
-    made = sorted(
+    made = [
         path
         for path in OUT.glob(f"{name}*")
         if path.is_file() and not path.is_symlink() and "SHA256SUMS" not in path.name
-    )
-    lines = [f"{_sha256(path)}  {path.name}\n" for path in made]
+    ]
+    # The largest first, so that no core is left with it at the end; hashing frees the others.
+    made.sort(key=lambda path: path.stat().st_size, reverse=True)
+    with ThreadPoolExecutor() as workers:
+        sums = dict(zip(made, workers.map(_sha256, made), strict=True))
+    lines = [f"{sums[path]}  {path.name}\n" for path in sorted(made)]
     target = OUT / ("SHA256SUMS" if name.startswith("goni_") else f"{name}.SHA256SUMS")
     files.write(target, "".join(lines).encode(), mode=0o644)
     return target

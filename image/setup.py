@@ -1,7 +1,8 @@
 """Prepare this machine: ``python3 -m image.setup`` (``make setup``).
 
 Flow: Debian packages -> ``.venv`` pinned to what the image carries -> the engine, CPU only -> the
-embedding model. Runs on Python's standard library alone, asks nothing, and does nothing twice.
+embedding model. Runs on Python's standard library alone and does nothing twice; asks nothing,
+but sudo may ask for its password.
 """
 
 from __future__ import annotations
@@ -48,18 +49,15 @@ def missing_packages() -> list[str]:
 
 
 def install_packages() -> None:
-    """Install what is missing, as root or through a sudo that needs no password."""
+    """Install what is missing, as root or through sudo."""
     wanted = missing_packages()
     if not wanted:
         return
     words = ["apt-get", "install", "--yes", "--no-install-recommends", *wanted]
     hint = f"run: sudo {shown(['apt-get', 'install', *wanted])}"
-    prefix: list[str] = []
-    if os.geteuid() != 0:
-        sudo = shutil.which("sudo")
-        if not sudo or run([sudo, "-n", "true"], timeout=30, check=False).returncode != 0:
-            raise GoniError(f"packages are missing: {' '.join(wanted)}", hint=hint)
-        prefix = [sudo, "-n"]
+    prefix = _as_root()
+    if prefix is None:
+        raise GoniError(f"packages are missing: {' '.join(wanted)}", hint=hint)
     print(f"setup: installing {' '.join(wanted)}", file=sys.stderr)
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     try:
@@ -67,6 +65,19 @@ def install_packages() -> None:
         run([*prefix, *words], timeout=1800, env=quiet)
     except GoniError as error:
         raise GoniError(f"could not install packages: {error.message}", hint=hint) from error
+
+
+def _as_root() -> list[str] | None:
+    """The words before a command that needs root; None when there is no way to be root."""
+    if os.geteuid() == 0:
+        return []
+    sudo = shutil.which("sudo")
+    if sudo is None:
+        return None
+    if run([sudo, "-n", "true"], timeout=30, check=False).returncode == 0:
+        return [sudo, "-n"]
+    # sudo itself asks on the terminal, where there is somebody to answer.
+    return [sudo] if sys.stdin.isatty() else None
 
 
 def make_venv() -> None:
