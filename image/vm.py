@@ -85,6 +85,7 @@ def run(image: Path, given: argparse.Namespace) -> None:
     with machine_for(image, given) as machine:
         try:
             follow(machine)
+            _say("Ctrl-C powers it off")
             while machine.running:
                 time.sleep(0.5)
             _say("the machine has powered off")
