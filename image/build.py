@@ -7,6 +7,7 @@ checksums. mkosi does the work; this finds what it needs and names what is missi
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import os
 import shutil
@@ -28,6 +29,7 @@ from image.mirror import blame, host_mirror, write_sandbox
 
 OUT = Path("out")
 PROFILES = ("reference", "minimal")
+ZEROS = memoryview(bytes(1 << 20))
 ROOM = 12 << 30
 """Bytes that a first build takes below ``out/``."""
 
@@ -184,8 +186,33 @@ def write_checksums(name: str) -> Path:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
+    """The digest of a sparse file. Its holes are not read, as the kernel would fill the page cache
+    with their zeros (lseek(2), SEEK_DATA).
+    """
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as source:
+        size = os.fstat(source.fileno()).st_size
+        at = 0
+        while at < size:
+            data, end = _extent(source.fileno(), at, size)
+            for start in range(at, data, len(ZEROS)):
+                digest.update(ZEROS[: data - start])
+            source.seek(data)
+            for start in range(data, end, len(ZEROS)):
+                digest.update(source.read(min(len(ZEROS), end - start)))
+            at = end
+    return digest.hexdigest()
+
+
+def _extent(handle: int, at: int, size: int) -> tuple[int, int]:
+    """Where the next data of a file of ``size`` bytes begins, from ``at`` on, and where it ends."""
+    try:
+        data = os.lseek(handle, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return size, size
+    return data, os.lseek(handle, data, os.SEEK_HOLE)
 
 
 def build(profile: str, *, release: bool, key_file: Path | None) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import stat
 from collections import namedtuple
@@ -154,3 +156,19 @@ def test_missing_packages_are_named_in_one_line(monkeypatch: pytest.MonkeyPatch)
         setup.install_packages()
     assert "goni-no-such-package" in caught.value.message
     assert "sudo apt-get install" in caught.value.hint
+
+
+@pytest.mark.parametrize("extents", [(), ((0, 5),), ((1 << 21, 7),), ((0, 9), (3 << 20, 1 << 20))])
+def test_checksums_of_sparse_files_are_sha256sums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extents: tuple[tuple[int, int], ...]
+) -> None:
+    monkeypatch.setattr(build, "OUT", tmp_path)
+    image = tmp_path / "goni_1_x86-64.raw"
+    with image.open("wb") as file:
+        for start, length in extents:
+            file.seek(start)
+            file.write(os.urandom(length))
+        file.truncate(5 << 20)
+    sums = build.write_checksums("goni_1_x86-64")
+    wanted = hashlib.sha256(image.read_bytes()).hexdigest()
+    assert sums.read_text() == f"{wanted}  {image.name}\n"
