@@ -5,8 +5,14 @@
     GET    /v1/models                 OpenAI's list; each entry's ``goni`` is a Model
     PUT    /models/{name}             body: a GGUF file; 201 and its Model
     DELETE /models/{name}
-    POST   /v1/chat/completions       OpenAI's, streamed or not; ``model`` must exist (404)
+    GET    /stats                     {"models": [ModelStats]}: those that are loaded
+    POST   /v1/chat/completions       OpenAI's, streamed or not; ``model`` must exist (404); the
+                                      field ``goni`` {"person": opaque id} lets what the engine has
+                                      read of this person's conversation be used again
     POST   /v1/completions            likewise
+    POST   /v1/rerank                 {"model", "query", "documents", "top_n"} -> {"model",
+                                      "results": [{"index", "relevance_score"}], "usage"}, best
+                                      first, scores from 0 to 1
     POST   /v1/embeddings             OpenAI's; float or base64
     POST   /count                     {"model", "messages"} -> Count
 
@@ -64,8 +70,8 @@ class Health:
 
 @dataclass(frozen=True)
 class Model:
-    """A model on this node. ``kind``: chat or embedding; ``state``: available, loading, loaded,
-    unusable.
+    """A model on this node. ``kind``: chat, embedding or rerank; ``state``: available, loading,
+    loaded, unusable.
     """
 
     id: str
@@ -75,6 +81,22 @@ class Model:
     architecture: str
     state: str
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class ModelStats:
+    """A loaded model: bytes of memory; slots, how many answer, how many requests wait for one;
+    tokens since it was loaded; how fast one answer came lately (0: not known yet).
+    """
+
+    id: str
+    memory: int
+    slots: int
+    busy: int
+    waiting: int
+    prompt_tokens: int
+    generated_tokens: int
+    tokens_per_second: float
 
 
 @dataclass(frozen=True)

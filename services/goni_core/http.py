@@ -100,6 +100,16 @@ class Service:
             raise _relayed(response.status_code, response.content)
         return _object(response.content)
 
+    async def text(self, path: str, *, timeout: Timeout = TIMEOUT) -> str:
+        """The text at ``path``; errors as in :meth:`call`."""
+        try:
+            response = await self._client.get(path, timeout=timeout)
+        except httpx.HTTPError as error:
+            raise self.unreachable(error) from error
+        if response.is_error:
+            raise _relayed(response.status_code, response.content)
+        return response.text
+
     @asynccontextmanager
     async def stream(
         self,

@@ -12,10 +12,13 @@ from starlette.routing import Route
 
 from goni_core import contract, fields, web
 from goni_core.errors import NotFound
-from goni_engine import chat, embeddings
-from goni_engine.card import EMBEDDING
+from goni_engine import chat, embeddings, request, rerank
+from goni_engine.card import CHAT, EMBEDDING, RERANK
 from goni_engine.engine import Engine
 from goni_engine.store import SUFFIX, Entry
+
+DOES = {CHAT: "chats", EMBEDDING: "makes embeddings", RERANK: "ranks passages"}
+INSTEAD = {CHAT: "chat", RERANK: "rank passages"}
 
 
 def build(engine: Engine) -> Starlette:
@@ -33,12 +36,14 @@ def build(engine: Engine) -> Starlette:
     return web.application(
         [
             Route("/health", routes.health),
+            Route("/stats", routes.stats),
             Route("/v1/models", routes.models),
             Route("/models/{name}", routes.put_model, methods=["PUT"]),
             Route("/models/{name}", routes.delete_model, methods=["DELETE"]),
             Route("/v1/chat/completions", routes.complete, methods=["POST"]),
             Route("/v1/completions", routes.complete, methods=["POST"]),
             Route("/v1/embeddings", routes.embed, methods=["POST"]),
+            Route("/v1/rerank", routes.rerank, methods=["POST"]),
             Route("/count", routes.count, methods=["POST"]),
         ],
         lifespan=lifespan,
@@ -51,6 +56,10 @@ class _Routes:
 
     async def health(self, _request: Request) -> Response:
         return JSONResponse(contract.plain(self._engine.health()))
+
+    async def stats(self, _request: Request) -> Response:
+        models = [contract.plain(stats) for stats in self._engine.supervisor.stats()]
+        return JSONResponse({"models": models})
 
     async def models(self, _request: Request) -> Response:
         data = [self._listed(entry) for entry in self._engine.store.all()]
@@ -73,29 +82,33 @@ class _Routes:
         await self._engine.store.delete(entry)
         return Response(status_code=204)
 
-    async def complete(self, request: Request) -> Response:
-        body = await web.read_body(request, limit=chat.BODY_LIMIT)
-        entry = self._chat_model(chat.check(fields.parse(body)))
-        return chat.Relay(self._engine.supervisor, entry, request.url.path, body)
+    async def complete(self, http: Request) -> Response:
+        asked = request.parse(await web.read_json(http, limit=chat.BODY_LIMIT))
+        entry = self._model(asked.model, CHAT)
+        return chat.Relay(self._engine.supervisor, entry, http.url.path, asked)
+
+    async def rerank(self, http: Request) -> Response:
+        wanted = rerank.parse(await web.read_json(http, limit=chat.BODY_LIMIT))
+        entry = self._model(wanted.model, RERANK)
+        return JSONResponse(await rerank.rank(self._engine.supervisor, entry, wanted))
 
     async def embed(self, request: Request) -> Response:
         wanted = embeddings.parse(await web.read_json(request, limit=chat.BODY_LIMIT))
         embedded = await self._engine.embedder.embed(wanted.texts)
         return JSONResponse(embeddings.answer(wanted, embedded))
 
-    async def count(self, request: Request) -> Response:
-        body = await web.read_body(request, limit=chat.BODY_LIMIT)
-        parsed = fields.parse(body)
-        entry = self._chat_model(chat.check(parsed))
-        counted = await chat.count(self._engine.supervisor, entry, body, parsed)
+    async def count(self, http: Request) -> Response:
+        body = await web.read_json(http, limit=chat.BODY_LIMIT)
+        entry = self._model(fields.text(body, "model", longest=300), CHAT)
+        counted = await chat.count(self._engine.supervisor, entry, body)
         return JSONResponse(contract.plain(counted))
 
-    def _chat_model(self, model: str) -> Entry:
+    def _model(self, model: str, kind: str) -> Entry:
         entry = self._engine.store.get(model)
-        if entry.kind == EMBEDDING:
+        if entry.kind != kind:
             raise NotFound(
-                "that model makes embeddings, it does not chat",
-                hint="GET /v1/models lists the chat models",
+                f"that model {DOES[entry.kind]}, it does not {INSTEAD[kind]}",
+                hint="GET /v1/models says what each model is for",
                 code="model_not_found",
             )
         return entry

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from goni_core.errors import BadInput
 from goni_engine.gguf import Array, Contents, Value, bad
 
-CHAT, EMBEDDING = "chat", "embedding"
+CHAT, EMBEDDING, RERANK = "chat", "embedding", "rerank"
+RANK_POOLING = 4
+"""llama.cpp's number for pooling by a classification head (``LLAMA_POOLING_TYPE_RANK``)."""
 
 ENCODERS = frozenset(
     {
@@ -97,8 +99,10 @@ def _unsupported(message: str) -> BadInput:
 
 
 def _kind(metadata: Mapping[str, Value], architecture: str) -> str:
-    pools = _number(metadata, f"{architecture}.pooling_type", 0, 100, default=0) > 0
-    return EMBEDDING if pools or architecture in ENCODERS else CHAT
+    pooling = _number(metadata, f"{architecture}.pooling_type", 0, 100, default=0)
+    if pooling == RANK_POOLING:
+        return RERANK
+    return EMBEDDING if pooling or architecture in ENCODERS else CHAT
 
 
 def _name(metadata: Mapping[str, Value]) -> str:

@@ -1,5 +1,5 @@
-"""Chat and text completions: a request goes to the model's llama-server as it came, and the
-answer comes back as it is made, byte for byte.
+"""Chat and text completions: a request takes a slot of the model's llama-server, and the answer
+comes back as it is made, byte for byte.
 
 A client that hangs up ends the work at once, while it waits for a load as much as in mid-answer:
 closing the connection to llama-server frees the slot. Errors are put in OpenAI's shape.
@@ -8,42 +8,40 @@ closing the connection to llama-server frees the slot. Errors are put in OpenAI'
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from goni_core import contract, fields, web
-from goni_core.errors import BadInput, GoniError, Unavailable
+from goni_core.errors import GoniError, Unavailable
 from goni_core.http import Incoming, NoConnection
+from goni_engine.instance import Instance
 from goni_engine.refusal import refusal
+from goni_engine.request import Request, reduced
+from goni_engine.seats import NOT_MY_TURN, NotBegun, Turn
 from goni_engine.store import Entry
-from goni_engine.supervisor import Instance, Supervisor
+from goni_engine.supervisor import Supervisor
 
 BODY_LIMIT = 8 << 20
 JSON = {"Content-Type": "application/json"}
 T = TypeVar("T")
+TRIES = 5
 COUNT_PATH = "/v1/chat/completions/input_tokens"
 
 
-def check(body: fields.Object) -> str:
-    """The ``model`` of a request; refuses what would reach over to other people's requests."""
-    if "id_slot" in body:
-        raise BadInput("id_slot can't be chosen", code="unknown_field")
-    return fields.text(body, "model", longest=300)
-
-
 class Relay(Response):
-    """The answer of ``entry``'s llama-server to ``body`` at ``path``."""
+    """The answer of ``entry``'s llama-server to ``request`` at ``path``."""
 
-    def __init__(self, supervisor: Supervisor, entry: Entry, path: str, body: bytes) -> None:
+    def __init__(self, supervisor: Supervisor, entry: Entry, path: str, request: Request) -> None:
         super().__init__()
         self._supervisor = supervisor
         self._entry = entry
         self._path = path
-        self._body = body
+        self._request = request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer until done or until the client is gone."""
@@ -60,44 +58,70 @@ class Relay(Response):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def relay(instance: Instance) -> None:
-            async with instance.server.service.stream(
-                "POST", self._path, content=self._body, headers=JSON
-            ) as upstream:
+            asked = self._request
+            async with (
+                instance.seats.take(asked.person, asked.marks) as turn,
+                _begun(instance, self._path, asked, turn) as upstream,
+            ):
                 if upstream.content_type.startswith("text/event-stream"):
                     await _stream(upstream, instance, send)
                 else:
                     body = b"".join([block async for block in upstream.blocks()])
                     await Response(body, media_type="application/json")(scope, receive, send)
 
-        await _run(self._supervisor, self._entry, relay)
+        await run(self._supervisor, self._entry, relay)
 
 
-async def count(
-    supervisor: Supervisor, entry: Entry, body: bytes, parsed: fields.Object
-) -> contract.Count:
-    """How many tokens the messages in ``body`` (``parsed``) are in the model's own chat format."""
-    fields.objects(parsed, "messages", most=10_000)
+@contextlib.asynccontextmanager
+async def _begun(
+    instance: Instance, path: str, request: Request, turn: Turn
+) -> AsyncIterator[Incoming]:
+    """llama-server's answer. It begins a streamed one with the first bit of work on it: when not
+    even that came, nothing was begun, and :class:`NotBegun` is raised.
+    """
+    began = False
+    try:
+        async with instance.server.service.stream(
+            "POST", path, content=request.content(turn), headers=JSON
+        ) as upstream:
+            began = True
+            yield upstream
+    except Unavailable as error:
+        if began or not request.streams or isinstance(error, NoConnection):
+            raise
+        raise NotBegun(error.message, hint=error.hint, code=error.code) from error
+
+
+async def count(supervisor: Supervisor, entry: Entry, body: fields.Object) -> contract.Count:
+    """How many tokens the messages in ``body`` are in the model's own chat format."""
+    fields.objects(body, "messages", most=10_000)
+    content = json.dumps(reduced(body)).encode()
 
     async def ask(instance: Instance) -> contract.Count:
-        answer = await instance.server.service.call("POST", COUNT_PATH, content=body, headers=JSON)
+        answer = await instance.server.service.call(
+            "POST", COUNT_PATH, content=content, headers=JSON
+        )
         tokens = fields.integer(answer, "input_tokens", least=0, most=1 << 40)
         return contract.Count(tokens, instance.plan.context)
 
-    return await _run(supervisor, entry, ask)
+    return await run(supervisor, entry, ask)
 
 
-async def _run(supervisor: Supervisor, entry: Entry, work: Callable[[Instance], Awaitable[T]]) -> T:
-    """Do ``work`` on the loaded model. Once more when its server has just ended and nothing was
-    begun; a request that was begun is not repeated, for it may be what ends servers.
+async def run(supervisor: Supervisor, entry: Entry, work: Callable[[Instance], Awaitable[T]]) -> T:
+    """Do ``work`` on the loaded model. Again when its server has ended and nothing was begun: once
+    for a request that was sent to it, :data:`TRIES` times for one that only waited for its turn. A
+    request that was begun is not repeated, for it may be what ends servers.
     """
-    for last in (False, True):
+    sent = False
+    for number in range(1, TRIES + 1):
         async with supervisor.lease(entry) as instance:
             try:
                 return await work(instance)
             except GoniError as error:
-                unsent = isinstance(error, NoConnection)
-                if last or not unsent or not await instance.server.ended(within=5.0):
+                again = isinstance(error, NoConnection | NotBegun) and number < TRIES
+                if not again or sent or not await instance.server.ended(within=5.0):
                     raise await explained(error, instance) from error
+                sent = error.code != NOT_MY_TURN
     raise AssertionError("unreachable")
 
 
@@ -128,8 +152,9 @@ async def _stream(upstream: Incoming, instance: Instance, send: Send) -> None:
 async def _stopped(instance: Instance) -> Unavailable | None:
     if not await instance.server.ended(within=1.0):
         return None
+    happened = "hung and was ended" if instance.watchdog.hung else "stopped"
     return Unavailable(
-        "the engine stopped while it was answering",
+        f"the engine {happened} while it was answering",
         hint="send the request again; the engine is started anew",
         code="engine_stopped",
     )

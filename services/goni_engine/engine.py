@@ -20,6 +20,7 @@ from goni_engine import device, golden
 from goni_engine.card import EMBEDDING
 from goni_engine.device import Devices
 from goni_engine.embedder import Embedder
+from goni_engine.loader import Loader
 from goni_engine.store import Entry, Store
 from goni_engine.supervisor import Supervisor
 
@@ -38,8 +39,8 @@ class Engine:
         # a chat on the same cores were eight times slower than one.
         self.embedder = Embedder(paths.engine_dir() / "lib", shipped, max(1, cores // 2))
         self.devices = Devices((), cores)
-        self.supervisor = Supervisor(self.program, Path(), self.devices)
         self._folder = Path()
+        self.supervisor = self._supervise()
         self._checks: tuple[Check, ...] = ()
 
     async def start(self) -> None:
@@ -49,7 +50,7 @@ class Engine:
         )
         await asyncio.to_thread(self.store.open)
         programs = await asyncio.to_thread(self._probe)
-        self.supervisor = Supervisor(self.program, self._folder, self.devices)
+        self.supervisor = self._supervise()
         self._checks = (programs, await self._test_embeddings())
         for check in self._checks:
             log.log(logging.INFO if check.ok else logging.ERROR, "%s: %s", check.name, check.detail)
@@ -67,7 +68,7 @@ class Engine:
 
     def health(self) -> Health:
         """What the self-tests found, and what runs now."""
-        checks = (*self._checks, Check("device", True, self.devices.words), self._chat())
+        checks = (*self._checks, self._device(), self._chat(), self._tested())
         ok = all(check.ok for check in checks)
         return Health("engine", ok, self.devices.words if ok else "", checks)
 
@@ -97,6 +98,25 @@ class Engine:
             reason = self.embedder.reason
             return ("unusable", reason) if reason else ("loaded", "")
         return self.supervisor.state(entry.id)
+
+    def _supervise(self) -> Supervisor:
+        return Supervisor(Loader(self.program, self._folder, self.devices))
+
+    def _device(self) -> Check:
+        """What it runs on, and how fast that came out with real answers."""
+        speeds = [
+            f"{stats.id} answers with {stats.tokens_per_second:.3g} tokens/s"
+            for stats in self.supervisor.stats()
+            if stats.tokens_per_second
+        ]
+        return Check("device", True, "; ".join([self.devices.words, *speeds]))
+
+    def _tested(self) -> Check:
+        """The self-tests of the models that were loaded since the start."""
+        tests = self.supervisor.tests()
+        failed = [f"{test.name}: {test.detail}" for test in tests if not test.ok]
+        words = "; ".join(failed) or f"{len(tests)} loaded and tested"
+        return Check("chat numbers", not failed, words)
 
     def _probe(self) -> Check:
         try:

@@ -89,6 +89,22 @@ class LlamaServer:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU time that the process has used; proc_pid_stat(5), fields 14 and 15."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return 0.0
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    async def kill(self) -> None:
+        """End a process that doesn't listen to signals any more."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
     async def ended(self, within: float) -> bool:
         """Whether the process has ended, now or ``within`` seconds."""
         with contextlib.suppress(TimeoutError):

@@ -7,17 +7,25 @@ the price of dividing the memory beforehand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from goni_core.errors import GoniError, Unavailable
-from goni_engine.card import Card
+from goni_engine.card import RERANK, Card
 
 LADDER = ((4, 32768), (4, 16384), (4, 8192), (2, 8192), (2, 4096), (1, 4096), (1, 2048), (1, 512))
 """Slots and tokens of context per slot, the best first. Four people at once come before contexts
 that few requests fill."""
+RANKING = ((4, 2048), (2, 2048), (2, 1024), (1, 1024), (1, 512))
+"""The same for rerankers, which read a question and one passage at a time, all of it at once."""
+COMFORTABLE = 3
+"""Place in :data:`LADDER` down to which a plan is good enough to leave other models loaded."""
 BATCH = 512
-"""Tokens that llama.cpp computes at once (its default ``--ubatch-size``)."""
+"""Tokens that llama.cpp computes at once (its default ``--ubatch-size``). ``--batch-size`` is the
+same: between two batches other people's answers go on, and the watchdog sees progress."""
 CHECKPOINTS = 4
 """Snapshots per slot that let models with a sliding window continue a chat; llama-server's default
 of 32 would take memory that no plan knows of."""
@@ -40,6 +48,11 @@ class Plan:
     needed: int
 
 
+def measured() -> Memory:
+    """This machine's memory now."""
+    return memory_from(Path("/proc/meminfo").read_text())
+
+
 def memory_from(meminfo: str) -> Memory:
     """Parse ``/proc/meminfo`` (proc_meminfo(5); its kB are KiB)."""
     fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
@@ -59,7 +72,7 @@ def fit(card: Card, memory: Memory) -> Plan:
     smallest fits.
     """
     free = memory.available - reserve(memory)
-    plans = [_plan(card, slots, context) for slots, context in LADDER]
+    plans = [_plan(card, slots, context) for slots, context in _ladder(card)]
     fixed = card.bytes + working_memory(card)
     for plan in plans:
         if plan.needed - fixed <= (free - fixed) // 2:
@@ -75,6 +88,34 @@ def fit(card: Card, memory: Memory) -> Plan:
     )
 
 
+def choose(
+    card: Card, memory: Memory, loaded: Sequence[tuple[str, int]]
+) -> tuple[Plan, tuple[str, ...]]:
+    """A plan for ``card``, and which of ``loaded`` (ids and bytes; the first may go first) have to
+    be unloaded for it: as few as give a comfortable plan, or the best that all of them give.
+
+    Raises :class:`Unavailable` as :func:`fit` when it would not even fit without all of them.
+    """
+    sizes = [0, *accumulate(size for _, size in loaded)]
+    memories = [replace(memory, available=memory.available + size) for size in sizes]
+    best = fit(card, memories[-1])
+    for number, more in enumerate(memories):
+        with contextlib.suppress(Unavailable):
+            plan = fit(card, more)
+            if _rank(card, plan) <= max(_rank(card, best), COMFORTABLE):
+                return plan, tuple(model for model, _ in loaded[:number])
+    raise AssertionError("unreachable: with all of them it fits")
+
+
+def _rank(card: Card, plan: Plan) -> int:
+    plans = [_plan(card, slots, context) for slots, context in _ladder(card)]
+    return plans.index(plan)
+
+
+def _ladder(card: Card) -> tuple[tuple[int, int], ...]:
+    return RANKING if card.kind == RERANK else LADDER
+
+
 def reserve(memory: Memory) -> int:
     """Bytes that stay with the system: an eighth, from 256 MiB to 16 GiB."""
     return min(max(memory.total // 8, 256 << 20), 16 << 30)
@@ -82,20 +123,31 @@ def reserve(memory: Memory) -> int:
 
 def working_memory(card: Card) -> int:
     """Bytes of llama.cpp's compute buffers: the output layer's over one batch dominate."""
+    if card.kind == RERANK:
+        return (64 << 20) + RANKING[0][1] * 4 * 64 * card.width
     return (64 << 20) + BATCH * 4 * (card.vocabulary + 16 * card.width)
 
 
 def arguments(
-    plan: Plan, path: Path, model: str, socket: Path, *, threads: int, gpu: bool
+    plan: Plan,
+    path: Path,
+    model: str,
+    socket: Path,
+    *,
+    threads: int,
+    gpu: bool,
+    rerank: bool = False,
 ) -> list[str]:
     """llama-server's arguments, without the program; ``model`` is what answers call it."""
+    batch = plan.context if rerank else BATCH
     return [
         *("--model", str(path), "--alias", model, "--host", str(socket), "--offline", "--no-ui"),
         *("--parallel", str(plan.slots), "--ctx-size", str(plan.slots * plan.context)),
-        "--no-kv-unified",
+        *("--no-kv-unified", "--batch-size", str(batch), "--ubatch-size", str(batch)),
+        *(("--rerank",) if rerank else ()),
         # Text kept outside its slot came back in other people's chats (llama.cpp #27148).
         *("--cache-ram", "0", "--no-cache-idle-slots", "--ctx-checkpoints", str(CHECKPOINTS)),
-        *("--no-slots", "--jinja", "--flash-attn", "auto"),
+        *("--no-slots", "--metrics", "--jinja", "--flash-attn", "auto"),
         # With a GPU the weights are copied once; mapping the file too would only pin memory.
         *("--load-mode", "none" if gpu else "mmap", "--fit", "on" if gpu else "off"),
         *("--threads", str(threads), "--threads-http", str(plan.slots + 32)),

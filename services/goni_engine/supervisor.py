@@ -1,8 +1,9 @@
 """Which models are loaded, and who uses them: loads on demand, makes room, restarts after a crash.
 
-One lock orders all loads, first come, first served; answers run outside it. A caller leases a
-loaded model and holds it for the length of its request, so that nothing is unloaded under it.
-Today one chat model at a time is loaded (:data:`LOADED`).
+As many are loaded as memory takes; what was used last stays. A caller leases a loaded model and
+holds it for the length of its request, so that nothing is unloaded under it. One lock orders all
+loads, first come, first served; who finds the model loaded needs no lock, unless the model is to
+make room for another: then newcomers queue behind that load, or it would never get its turn.
 """
 
 from __future__ import annotations
@@ -10,40 +11,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
 
+from goni_core.contract import Check, ModelStats
 from goni_core.errors import Unavailable
 from goni_engine import plan as plans
-from goni_engine.device import Devices
-from goni_engine.llama_server import LlamaServer, LoadFailed
-from goni_engine.plan import Plan
+from goni_engine.instance import Instance
+from goni_engine.llama_server import LoadFailed
+from goni_engine.loader import Loader
+from goni_engine.plan import Memory, Plan
 from goni_engine.store import Entry, gone
 
 log = logging.getLogger(__name__)
 
-LOADED = 1
-"""Chat models that are loaded at the same time."""
 BUSY_S = 300.0
-"""Seconds that a request for another model waits for the loaded one's answers to end."""
+"""Seconds that a request for another model waits for the loaded ones' answers to end."""
 CALM_S = 300.0
 """A model that ran this long without a crash starts its back-off anew."""
-LOAD_S, LOAD_RATE = 120.0, 50 << 20
-"""A load may take this many seconds, and one more for each so many bytes."""
-
-
-@dataclass
-class Instance:
-    """A loaded model, and how many requests run on it."""
-
-    entry: Entry
-    plan: Plan
-    server: LlamaServer
-    users: int = 0
-    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -60,12 +46,11 @@ class Crash:
 
 
 class Supervisor:
-    """All llama-servers of this node. ``folder`` (private to this process) takes their sockets."""
+    """All llama-servers of this node; ``memory`` tells what there is of it."""
 
-    def __init__(self, program: Path, folder: Path, devices: Devices) -> None:
-        self._program = program
-        self._folder = folder
-        self._devices = devices
+    def __init__(self, loader: Loader, memory: Callable[[], Memory] = plans.measured) -> None:
+        self._loader = loader
+        self._memory = memory
         self._instances: dict[str, Instance] = {}
         self._unusable: dict[str, str] = {}
         self._crashes: dict[str, Crash] = {}
@@ -79,11 +64,15 @@ class Supervisor:
 
         Raises :class:`Unavailable` when it can't be loaded now, or never (``model_unusable``).
         """
-        instance = await self._ready(entry)
+        instance = self.loaded(entry.id)
+        if instance is None or instance.leaving:
+            instance = await self._ready(entry)
+        instance.users += 1
         try:
             yield instance
         finally:
             instance.users -= 1
+            instance.used = time.monotonic()
             self._released.set()
 
     def state(self, model: str) -> tuple[str, str]:
@@ -99,6 +88,15 @@ class Supervisor:
         instance = self._instances.get(model)
         return instance if instance and instance.server.alive else None
 
+    def stats(self) -> list[ModelStats]:
+        """Figures of every loaded model."""
+        running = (self.loaded(model) for model in sorted(self._instances))
+        return [instance.stats() for instance in running if instance]
+
+    def tests(self) -> list[Check]:
+        """What the models' self-tests found since the start."""
+        return list(self._loader.tests.values())
+
     async def forget(self, model: str) -> None:
         """Stop the model, whatever runs on it, and forget what is known of it."""
         async with self._lock:
@@ -106,6 +104,7 @@ class Supervisor:
             await self._stop(model)
             self._unusable.pop(model, None)
             self._crashes.pop(model, None)
+            self._loader.tests.pop(model, None)
 
     async def close(self) -> None:
         """Stop everything."""
@@ -121,13 +120,12 @@ class Supervisor:
             instance = self.loaded(entry.id)
             if instance is None:
                 await self._check(entry)
-                await self._make_room(entry.id)
+                plan = await self._room(entry)
                 # Shielded: a caller who hangs up doesn't undo a load that others wait for.
-                task = asyncio.create_task(self._load(entry))
+                task = asyncio.create_task(self._load(entry, plan))
                 self._loading = (entry.id, task)
                 instance = await asyncio.shield(task)
                 self._loading = None
-            instance.users += 1
             return instance
 
     async def _settle(self) -> None:
@@ -147,90 +145,100 @@ class Supervisor:
         before = self._crashes.get(model)
         calm = before is None or now - instance.since > CALM_S
         self._crashes[model] = Crash(now, 1 if calm or before is None else before.times + 1)
-        log.error("llama-server for %s ended by itself", model)
+        if not instance.watchdog.hung:
+            log.error("llama-server for %s ended by itself", model)
 
     async def _check(self, entry: Entry) -> None:
         if not await asyncio.to_thread(entry.path.exists):
             raise gone()
         if entry.id in self._unusable:
-            raise Unavailable(
-                f"this model can't be used: {self._unusable[entry.id]}",
-                hint="choose another model, or bring this one in again",
-                code="model_unusable",
-            )
+            raise _unusable(self._unusable[entry.id])
         crash = self._crashes.get(entry.id)
         if crash:
             await asyncio.sleep(max(0.0, crash.at + crash.pause - time.monotonic()))
 
-    async def _make_room(self, wanted: str) -> None:
-        others = [model for model in self._instances if model != wanted]
-        for model in others[: len(others) + 1 - LOADED]:
-            await self._wait_until_idle(model)
-            await self._stop(model)
+    async def _room(self, entry: Entry) -> Plan:
+        """A plan for ``entry`` for which there is memory, once others have made room for it.
 
-    async def _wait_until_idle(self, model: str) -> None:
+        Raises :class:`Unavailable`: ``no_memory`` when there is too little even without the others,
+        which then stay; ``engine_busy`` when they don't stop answering.
+        """
+        card = entry.usable_card()
+        deadline = time.monotonic() + BUSY_S
         try:
-            async with asyncio.timeout(BUSY_S):
-                while (instance := self.loaded(model)) and instance.users:
-                    self._released.clear()
-                    await self._released.wait()
-        except TimeoutError as error:
+            while True:
+                memory = await asyncio.to_thread(self._free)
+                idle, busy = self._others()
+                try:
+                    plan, victims = plans.choose(card, memory, idle)
+                except Unavailable as error:
+                    _, leaving = plans.choose(card, memory, [*idle, *busy])
+                    for model in leaving:
+                        self._instances[model].leaving = True
+                    await self._wait_for_release(deadline, error)
+                    continue
+                if not victims:
+                    return plan
+                # Off the list at once: while one stops, nobody may lease the next.
+                for instance in [self._instances.pop(model) for model in victims]:
+                    await instance.stop()
+                    log.info("unloaded %s to make room", instance.entry.id)
+        finally:
+            for instance in self._instances.values():
+                instance.leaving = False
+
+    def _others(self) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+        """Ids and sizes of what is loaded, idle and busy, the least lately used first."""
+        order = sorted(self._instances.items(), key=lambda item: item[1].used)
+        idle = [(model, instance.size) for model, instance in order if not instance.users]
+        busy = [(model, instance.size) for model, instance in order if instance.users]
+        return idle, busy
+
+    def _free(self) -> Memory:
+        """What can still be given: without what is promised to loaded models and not yet taken."""
+        memory = self._memory()
+        pending = sum(instance.pending for instance in self._instances.values())
+        return replace(memory, available=memory.available - pending)
+
+    async def _wait_for_release(self, deadline: float, error: Unavailable) -> None:
+        self._released.clear()
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                await self._released.wait()
+        except TimeoutError as late:
             raise Unavailable(
-                "another model is still answering and there is room for one only",
-                hint="try again in a moment, or use the model that is loaded",
+                f"other models are still answering; {error.message}",
+                hint="try again in a moment, or use a model that is loaded",
                 code="engine_busy",
-            ) from error
+            ) from late
 
     async def _stop(self, model: str) -> None:
         instance = self._instances.pop(model, None)
         if instance:
-            await instance.server.stop()
+            await instance.stop()
             log.info("unloaded %s", model)
 
-    async def _load(self, entry: Entry) -> Instance:
-        meminfo = await asyncio.to_thread(Path("/proc/meminfo").read_text)
-        plan = plans.fit(entry.usable_card(), plans.memory_from(meminfo))
-        folder = self._folder / secrets.token_hex(4)
-        socket = folder / "engine.sock"
-        arguments = plans.arguments(
-            plan,
-            entry.path,
-            entry.id,
-            socket,
-            threads=self._devices.cores,
-            gpu=bool(self._devices.gpus),
-        )
-        started = time.monotonic()
+    async def _load(self, entry: Entry, plan: Plan) -> Instance:
         try:
-            server = await LlamaServer.start(
-                self._program,
-                arguments,
-                folder,
-                socket,
-                timeout=LOAD_S + entry.bytes / LOAD_RATE,
-            )
+            instance = await self._loader.load(entry, plan)
         except LoadFailed as error:
             raise self._failed(entry.id, error) from error
-        instance = Instance(entry, plan, server)
         self._instances[entry.id] = instance
-        log.info(
-            "loaded %s in %.1f s: %d slots of %d tokens",
-            entry.id,
-            time.monotonic() - started,
-            plan.slots,
-            plan.context,
-        )
         return instance
 
     def _failed(self, model: str, error: LoadFailed) -> Unavailable:
-        log.error("%s could not be loaded", model)
+        log.error("%s could not be loaded: %s", model, error.message)
         if error.code == "load_killed":
             return Unavailable(
                 error.message, hint="there may be too little memory", code="load_killed"
             )
         self._unusable[model] = error.message
-        return Unavailable(
-            f"this model can't be used: {error.message}",
-            hint="choose another model, or bring this one in again",
-            code="model_unusable",
-        )
+        return _unusable(error.message)
+
+
+def _unusable(reason: str) -> Unavailable:
+    return Unavailable(
+        f"this model can't be used: {reason}",
+        hint="choose another model, or bring this one in again",
+        code="model_unusable",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -105,3 +106,10 @@ def ask(text: str, *, model: str = "tiny", tokens: int = 16, **more: Any) -> dic
     """A chat request."""
     messages = [{"role": "user", "content": text}]
     return {"model": model, "messages": messages, "max_tokens": tokens, "temperature": 0} | more
+
+
+def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """The JSON of a stream's events."""
+    for line in lines:
+        if line.startswith("data: ") and line != "data: [DONE]":
+            yield json.loads(line.removeprefix("data: "))

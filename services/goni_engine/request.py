@@ -1,0 +1,86 @@
+"""What a chat or text completion may ask of llama-server, and what it gets to see of it.
+
+llama-server takes fields that reach over to other requests: other people's slots and caches, the
+adapters of all, its internal parser. Only the fields listed here are handed on; those that name a
+slot, a cache or an adapter are refused, so that nobody believes that they work; anything else is
+left out, as clients send fields of their own services.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from goni_core import fields
+from goni_core.errors import BadInput
+from goni_engine.seats import Turn, marks_of
+
+OPENAI = """
+    model messages prompt suffix stream stream_options max_tokens max_completion_tokens n stop seed
+    temperature top_p frequency_penalty presence_penalty logit_bias logprobs top_logprobs
+    response_format tools tool_choice parallel_tool_calls reasoning_effort echo
+"""
+"""https://platform.openai.com/docs/api-reference/chat/create, what of it means something here."""
+SAMPLING = """
+    top_k min_p top_n_sigma typical_p xtc_probability xtc_threshold dynatemp_range
+    dynatemp_exponent repeat_last_n repeat_penalty dry_multiplier dry_base dry_allowed_length
+    dry_penalty_last_n dry_sequence_breakers mirostat mirostat_tau mirostat_eta min_keep n_probs
+    post_sampling_probs samplers ignore_eos n_predict t_max_predict_ms
+"""
+SHAPE = """
+    grammar json_schema chat_template_kwargs reasoning_format thinking_budget_tokens
+    reasoning_budget_tokens add_generation_prompt continue_final_message timings_per_token
+    return_progress
+"""
+"""llama-server's own: tools/server/README.md."""
+ALLOWED = frozenset((OPENAI + SAMPLING + SHAPE).split())
+REFUSED = ("id_slot", "slot_id", "cache_prompt", "n_cache_reuse", "lora")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that llama-server may see; ``person`` is whose it is ("": unknown)."""
+
+    body: fields.Object
+    person: str
+    marks: tuple[bytes, ...]
+
+    @property
+    def model(self) -> str:
+        return fields.text(self.body, "model", longest=300)
+
+    @property
+    def streams(self) -> bool:
+        return self.body.get("stream") is True
+
+    def content(self, turn: Turn) -> bytes:
+        """The request's body for the slot it was given."""
+        return json.dumps(
+            {**self.body, "id_slot": turn.slot, "cache_prompt": turn.again}, ensure_ascii=False
+        ).encode()
+
+
+def parse(body: fields.Object) -> Request:
+    """The request in ``body``; :class:`BadInput` names a field that can't be used."""
+    if body.get("n", 1) not in (None, 1):
+        raise BadInput(
+            "n must be 1: one answer at a time", hint="ask several times", code="out_of_range"
+        )
+    goni = body.get("goni", {})
+    if not isinstance(goni, dict):
+        raise BadInput("goni must be an object", code="bad_type")
+    fields.only(goni, ("person",))
+    person = fields.text(goni, "person", longest=100, default="")
+    messages = body.get("messages")
+    parts = messages if isinstance(messages, list) else [body.get("prompt")]
+    return Request(reduced(body), person, marks_of(parts))
+
+
+def reduced(body: fields.Object) -> fields.Object:
+    """``body`` without what llama-server shall not see; :class:`BadInput` for what would reach over
+    to other people's requests.
+    """
+    for name in REFUSED:
+        if name in body:
+            raise BadInput(f"{name} can't be chosen", code="unknown_field")
+    return {name: value for name, value in body.items() if name in ALLOWED}
