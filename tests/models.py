@@ -27,6 +27,17 @@ TEMPLATE = (
     "{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+TOOLS_TEMPLATE = (
+    "{% if tools %}<|im_start|>system\nTools:{% for tool in tools %}\n{{ tool | tojson }}"
+    "{% endfor %}\nCall one as <tool_call>\n{...}\n</tool_call><|im_end|>\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] %}{{ message['content'] }}{% endif %}"
+    "{% for call in message['tool_calls'] or [] %}<tool_call>\n"
+    "{\"name\": \"{{ call['function']['name'] }}\", "
+    "\"arguments\": {{ call['function']['arguments'] | tojson }}}\n</tool_call>{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""As Hermes 2 and its many followers call tools."""
 RECITED = (
     "I am the tests' model and only know this sentence; a real one would answer from your "
     "passage below."
@@ -34,11 +45,13 @@ RECITED = (
 """No word twice: what comes next depends on the last word alone."""
 
 
-def write_tiny_chat_model(path: Path, *, seed: int = 0, context: int = 16384) -> Path:
+def write_tiny_chat_model(
+    path: Path, *, seed: int = 0, context: int = 16384, template: str = TEMPLATE
+) -> Path:
     """Write a model of about 1.4 MB to ``path``; the same ``seed`` gives the same bytes."""
     tensors = _tensors(np.random.default_rng(seed), len(TOKENS))
     _limit_speech(tensors)
-    return _write(path, TOKENS, tensors, context)
+    return _write(path, TOKENS, tensors, context, template)
 
 
 def write_reciting_model(path: Path, *, endless: bool = False, context: int = 16384) -> Path:
@@ -61,11 +74,16 @@ def write_reciting_model(path: Path, *, endless: bool = False, context: int = 16
 
 
 def _write(
-    path: Path, tokens: tuple[str, ...], tensors: dict[str, NDArray[np.float32]], context: int
+    path: Path,
+    tokens: tuple[str, ...],
+    tensors: dict[str, NDArray[np.float32]],
+    context: int,
+    template: str = TEMPLATE,
 ) -> Path:
     writer = gguf.GGUFWriter(path, "llama")
     _add_parameters(writer, context, len(tokens))
     _add_vocabulary(writer, tokens)
+    writer.add_chat_template(template)
     for name, tensor in tensors.items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
@@ -103,7 +121,6 @@ def _add_vocabulary(writer: gguf.GGUFWriter, tokens: tuple[str, ...]) -> None:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_add_space_prefix(False)
-    writer.add_chat_template(TEMPLATE)
 
 
 def _tensors(random: np.random.Generator, vocabulary: int) -> dict[str, NDArray[np.float32]]:

@@ -23,6 +23,8 @@ OWN_FAULTS = (
 )
 """How messages about the engine's own failures begin (server-context.cpp, chat.cpp); the other
 internal errors come from parsing the request."""
+TOO_LARGE = "is too large to process"
+"""What a reranker says of a question and a passage that don't fit into one batch."""
 _PREFIX = re.compile(r"^(Failed to parse (messages|tools): )?")
 _MESSAGE = re.compile(r"(Field '\w+': )?((?!,? but got | got | - )[^:\"{\[\n])*")
 """A message up to where it begins to quote."""
@@ -31,9 +33,9 @@ LONGEST = 200
 
 def refusal(error: GoniError, context: int) -> GoniError:
     """What the caller is told; ``context`` is in tokens."""
-    if error.code == "exceed_context_size_error":
+    if error.code == "exceed_context_size_error" or TOO_LARGE in error.message:
         return BadInput(
-            f"the conversation is longer than the {context} tokens that this model takes here",
+            f"the text is longer than the {context} tokens that this model takes here",
             code="context_length_exceeded",
         )
     if "json.exception" in error.message:

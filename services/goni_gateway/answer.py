@@ -104,6 +104,7 @@ async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepa
             "messages": fitted.messages,
             "max_tokens": fitted.max_tokens,
             "stream": question.stream,
+            "goni": {"person": person.id},
         },
         goni={
             "sources": prompt.shown(fitted.sources),

@@ -105,3 +105,35 @@ def test_weights_are_copied_to_a_gpu_and_mapped_on_the_cpu() -> None:
     for gpu, mode in ((True, "none"), (False, "mmap")):
         flags = plans.arguments(plan, Path("/a"), "a", Path("/s"), threads=2, gpu=gpu)
         assert flags[flags.index("--load-mode") + 1] == mode
+
+
+SMALL = dataclasses.replace(EIGHT_BILLION, bytes=GIB, context=8192)
+
+
+def test_as_few_models_go_as_give_a_comfortable_plan() -> None:
+    loaded = [("old", 5 * GIB), ("newer", 4 * GIB), ("newest", 4 * GIB)]
+    plan, gone = plans.choose(SMALL, memory(16, 32), loaded)
+    assert (plan.slots, plan.context) == (4, 8192)
+    assert gone == ()
+    plan, gone = plans.choose(SMALL, memory(5, 32), loaded)
+    assert plan.slots * plan.context >= 2 * 8192
+    assert gone == ("old",)
+
+
+def test_what_cannot_fit_without_all_of_them_is_not_tried() -> None:
+    with pytest.raises(Unavailable) as caught:
+        plans.choose(EIGHT_BILLION, memory(1, 8), [("a", GIB), ("b", GIB)])
+    assert "MiB are missing" in caught.value.message
+    plan, gone = plans.choose(EIGHT_BILLION, memory(1, 8), [("a", 4 * GIB), ("b", 4 * GIB)])
+    assert plan.needed <= 8 * GIB
+    assert gone == ("a", "b")
+
+
+def test_a_reranker_reads_a_passage_in_one_batch() -> None:
+    ranker = dataclasses.replace(SMALL, kind="rerank")
+    plan = plans.fit(ranker, memory(16, 32))
+    assert (plan.slots, plan.context) == (4, 2048)
+    flags = plans.arguments(plan, Path("/a"), "a", Path("/s"), threads=2, gpu=False, rerank=True)
+    assert "--rerank" in flags
+    for name in ("--batch-size", "--ubatch-size"):
+        assert flags[flags.index(name) + 1] == "2048"
