@@ -71,7 +71,7 @@ class Health:
 @dataclass(frozen=True)
 class Model:
     """A model on this node. ``kind``: chat, embedding or rerank; ``state``: available, loading,
-    loaded, unusable.
+    loaded, unusable. ``slots`` is how many answers it computes at once, 0 while it isn't loaded.
     """
 
     id: str
@@ -81,6 +81,7 @@ class Model:
     architecture: str
     state: str
     reason: str = ""
+    slots: int = 0
 
 
 @dataclass(frozen=True)

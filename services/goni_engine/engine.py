@@ -89,6 +89,7 @@ class Engine:
             architecture=entry.card.architecture if entry.card else "",
             state=state,
             reason=reason,
+            slots=instance.plan.slots if instance else 0,
         )
 
     def _state(self, entry: Entry) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from goni_core import contract, fields, web
 from goni_core.contract import Source
 from goni_core.errors import GoniError
 from goni_core.http import ANSWER_TIMEOUT, Incoming, Service
-from goni_gateway import budget, models, prompt, sse
+from goni_gateway import budget, prompt, sse
 from goni_gateway.gateway import Gateway
 from goni_gateway.people import Person
 from goni_gateway.prompt import Message
@@ -35,7 +35,9 @@ NO_DOCUMENTS = "Your documents could not be searched, so this answer does withou
 
 @dataclass(frozen=True)
 class Question:
-    """A chat request. ``rest`` is what the engine gets unread; ``documents``: look there first."""
+    """A chat request. ``rest`` is what the engine gets unread; ``documents``: look there first;
+    ``background``: everybody else's goes before it.
+    """
 
     model: str
     messages: list[Message]
@@ -43,6 +45,15 @@ class Question:
     max_tokens: int | None
     stream: bool
     documents: bool
+    background: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the field ``goni`` of a request may say."""
+
+    documents: bool
+    background: bool
 
 
 @dataclass(frozen=True)
@@ -55,24 +66,35 @@ class Prepared:
 
 def question_from(body: fields.Object) -> Question:
     """The question in an OpenAI chat request; :class:`BadInput` names what is wrong with it."""
-    rest = dict(body)
-    options = rest.pop("goni", None)
-    if options is None:
-        options = {}
-    fields.only(fields.objects({"goni": [options]}, "goni", most=1)[0], {"documents"})
+    options = options_of(body)
     messages = [dict(message) for message in fields.objects(body, "messages", most=MOST_MESSAGES)]
     for message in messages:
         fields.text(message, "role", longest=40)
-    for name in ("model", "messages", "stream", "max_tokens", "max_completion_tokens"):
-        rest.pop(name, None)
+    own = ("model", "messages", "stream", "max_tokens", "max_completion_tokens", "goni")
     return Question(
         model=fields.text(body, "model", longest=200),
         messages=messages,
-        rest=rest,
+        rest={name: value for name, value in body.items() if name not in own},
         max_tokens=max_tokens_of(body),
-        stream=fields.flag({"stream": body.get("stream") or False}, "stream"),
-        documents=fields.flag(options, "documents", default=True),
+        stream=streamed(body),
+        documents=options.documents,
+        background=options.background,
     )
+
+
+def options_of(body: fields.Object) -> Options:
+    """Goni's own options of a request; both have defaults."""
+    given = body.get("goni")
+    said = fields.objects({"goni": [{} if given is None else given]}, "goni", most=1)[0]
+    fields.only(said, {"documents", "background"})
+    return Options(
+        documents=fields.flag(said, "documents", default=True),
+        background=fields.flag(said, "background"),
+    )
+
+
+def streamed(body: fields.Object) -> bool:
+    return fields.flag({"stream": body.get("stream") or False}, "stream")
 
 
 def max_tokens_of(body: fields.Object) -> int | None:
@@ -85,7 +107,6 @@ def max_tokens_of(body: fields.Object) -> int | None:
 
 async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepared:
     """Everything up to the engine's turn."""
-    await models.for_task(gateway.engine, question.model, models.CHAT)
     sources: list[Source] = []
     notes: list[str] = []
     if question.documents and (words := prompt.question_of(question.messages)):

@@ -8,6 +8,7 @@ stopped.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from goni_core import fields
 from goni_core.contract import plain
 from goni_core.errors import NotFound
 from goni_core.http import Incoming
-from goni_gateway import answer, bodies, callers, chats, gateway, sse
+from goni_gateway import answer, bodies, callers, chats, gateway, models, sse
 from goni_gateway.answer import Prepared, Question
 from goni_gateway.chats import Entry
 from goni_gateway.gateway import Gateway
@@ -111,15 +112,18 @@ async def send_message(request: Request) -> Response:
 async def _answer(
     gate: Gateway, person: Person, chat_id: str, text: str, question: Question
 ) -> Response:
-    prepared: Prepared = await answer.prepare(gate, person, question)
-    incoming = await answer.opened(gate, prepared)
-    exchange = Exchange(gate, person, chat_id, text, question.model, prepared.goni)
-
-    async def close() -> None:
-        await incoming.close()
-        await exchange.store(stopped=True)
-
-    return EventStream(_followed(incoming, exchange), close)
+    async with AsyncExitStack() as held:
+        place = await models.join(gate, person, question.model, models.CHAT, background=False)
+        held.enter_context(place)
+        prepared: Prepared = await answer.prepare(gate, person, question)
+        await place.reached()
+        incoming = await answer.opened(gate, prepared)
+        exchange = Exchange(gate, person, chat_id, text, question.model, prepared.goni)
+        # The slot is free before the answer is stored.
+        held.push_async_callback(exchange.store, stopped=True)
+        held.enter_context(place)
+        held.push_async_callback(incoming.close)
+        return EventStream(_followed(incoming, exchange), held.pop_all().aclose)
 
 
 async def _followed(incoming: Incoming, exchange: Exchange) -> AsyncGenerator[bytes, None]:

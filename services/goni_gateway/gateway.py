@@ -19,6 +19,7 @@ from goni_core.http import Service
 from goni_gateway.database import Database
 from goni_gateway.people import node_of
 from goni_gateway.throttle import Throttle
+from goni_gateway.turns import Lines
 
 SETUP_FILE = "setup-complete"
 """There when the node belongs to somebody; units look at it (ConditionPathExists=)."""
@@ -33,6 +34,7 @@ class Gateway:
     rag: Service
     state: Path
     throttle: Throttle = field(default_factory=Throttle)
+    lines: Lines = field(default_factory=Lines)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
 
     def mark_complete(self) -> None:

@@ -15,6 +15,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 T = TypeVar("T")
+READ_S = 60.0
+"""Seconds that a client may leave a piece of its answer unread."""
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
@@ -47,7 +49,7 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
 
 class EventStream(Response):
     """A server-sent event stream of ready-made blocks. ``close`` is awaited in any case, at once
-    when the client hangs up.
+    when the client hangs up or stops reading.
     """
 
     media_type = "text/event-stream"
@@ -72,5 +74,9 @@ class EventStream(Response):
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async for block in self._events:
-            await send({"type": "http.response.body", "body": block, "more_body": True})
+            try:
+                async with asyncio.timeout(READ_S):
+                    await send({"type": "http.response.body", "body": block, "more_body": True})
+            except TimeoutError as error:
+                raise ClientDisconnect from error
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -8,6 +8,9 @@ from typing import Any
 
 from goni_core.errors import BadInput, NotFound
 from goni_core.http import Service
+from goni_gateway.gateway import Gateway
+from goni_gateway.people import Person
+from goni_gateway.turns import Place
 
 CHAT = "chat"
 EMBEDDING = "embedding"
@@ -32,8 +35,19 @@ async def found(engine: Service, name: str) -> Entry:
     )
 
 
-async def for_task(engine: Service, name: str, kind: str) -> None:
-    """Make sure that ``name`` exists and is of ``kind``."""
-    has = (await found(engine, name)).get("goni", {}).get("kind", kind)
+async def for_task(engine: Service, name: str, kind: str) -> Entry:
+    """The model called ``name``, which must be of ``kind``."""
+    entry = await found(engine, name)
+    has = entry.get("goni", {}).get("kind", kind)
     if has != kind:
         raise BadInput(f"{name[:100]!r} is a model for {has}, not for {kind}", code="wrong_model")
+    return entry
+
+
+async def join(gate: Gateway, person: Person, name: str, kind: str, *, background: bool) -> Place:
+    """A place in the line for the model called ``name``; errors as in :func:`for_task`, and
+    :class:`~goni_core.errors.TooMany` when the line is full.
+    """
+    entry = await for_task(gate.engine, name, kind)
+    turns = gate.lines.at(name, entry.get("goni", {}).get("slots", 0))
+    return turns.join(person.id, background=background)

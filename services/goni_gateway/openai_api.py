@@ -7,6 +7,7 @@ own, behind the check of who asks and of what is asked for.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from typing import Any
 
 from starlette.requests import Request
@@ -42,11 +43,18 @@ async def chat_completions(request: Request) -> Response:
 
 
 async def _chat(gate: Gateway, person: Person, question: Question) -> Response:
-    prepared = await answer.prepare(gate, person, question)
-    if not question.stream:
-        return JSONResponse(await answer.whole(gate, prepared))
-    incoming = await answer.opened(gate, prepared)
-    return EventStream(_framed(incoming, prepared.goni), incoming.close)
+    async with AsyncExitStack() as held:
+        place = await models.join(
+            gate, person, question.model, models.CHAT, background=question.background
+        )
+        held.enter_context(place)
+        prepared = await answer.prepare(gate, person, question)
+        await place.reached()
+        if not question.stream:
+            return JSONResponse(await answer.whole(gate, prepared))
+        incoming = await answer.opened(gate, prepared)
+        held.push_async_callback(incoming.close)
+        return EventStream(_framed(incoming, prepared.goni), held.pop_all().aclose)
 
 
 async def _framed(incoming: Incoming, goni: dict[str, Any]) -> AsyncGenerator[bytes, None]:
@@ -63,19 +71,27 @@ async def embeddings(request: Request) -> Response:
 
 
 async def _relay(request: Request, route: str, kind: str) -> Response:
-    await callers.person(request)
+    person = await callers.person(request)
     body = await bodies.read_json(request)
-    return await unless_gone(request.receive, _relayed(gateway.of(request), route, kind, body))
+    work = _relayed(gateway.of(request), person, route, kind, body)
+    return await unless_gone(request.receive, work)
 
 
-async def _relayed(gate: Gateway, route: str, kind: str, body: fields.Object) -> Response:
-    await models.for_task(gate.engine, fields.text(body, "model", longest=200), kind)
-    if not body.get("stream"):
-        return JSONResponse(
-            await gate.engine.call("POST", route, json=body, timeout=ANSWER_TIMEOUT)
-        )
-    incoming = await gate.engine.open("POST", route, json=body)
-    return EventStream(_passed(incoming), incoming.close)
+async def _relayed(
+    gate: Gateway, person: Person, route: str, kind: str, body: fields.Object
+) -> Response:
+    model, background = fields.text(body, "model", longest=200), answer.options_of(body).background
+    passed_on = {name: value for name, value in body.items() if name != "goni"}
+    async with AsyncExitStack() as held:
+        place = await models.join(gate, person, model, kind, background=background)
+        held.enter_context(place)
+        await place.reached()
+        if not answer.streamed(body):
+            said = await gate.engine.call("POST", route, json=passed_on, timeout=ANSWER_TIMEOUT)
+            return JSONResponse(said)
+        incoming = await gate.engine.open("POST", route, json=passed_on)
+        held.push_async_callback(incoming.close)
+        return EventStream(_passed(incoming), held.pop_all().aclose)
 
 
 async def _passed(incoming: Incoming) -> AsyncGenerator[bytes, None]:

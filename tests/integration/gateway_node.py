@@ -32,6 +32,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from goni_gateway import keys, people
+from goni_gateway.database import Database
+
 OWNER = {"name": "Ada", "password": "correct horse battery"}
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 
@@ -137,6 +140,24 @@ class Node:
         """The owner's API key; the same one each time, as signing in takes a while."""
         self._key = self._key or self.new_key()
         return self._key
+
+    def member_key(self, name: str) -> str:
+        """The API key of a new member called ``name``, without the time that a password takes."""
+        database = Database(self.state / "gateway" / "gateway.db")
+        try:
+            person = database.run(people.add, name, "member", "")
+            return database.run(keys.create, person, "test")[1]
+        finally:
+            database.close()
+
+    def crowd(self, key: str) -> httpx.AsyncClient:
+        """An app with ``key`` that asks many things at once."""
+        trusted = ssl.create_default_context(cafile=self.crt)
+        headers = {"authorization": f"Bearer {key}"}
+        limits = httpx.Limits(max_connections=None)
+        return httpx.AsyncClient(
+            base_url=self.url, verify=trusted, headers=headers, timeout=120, limits=limits
+        )
 
     def new_key(self) -> str:
         return str(self.signed_in().post("/api/keys", json={"name": "test"}).json()["key"])
