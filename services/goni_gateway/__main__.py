@@ -8,13 +8,14 @@ from pathlib import Path
 
 from goni_core import errors, log
 from goni_core.errors import BadInput, GoniError
-from goni_gateway import service
+from goni_gateway import request_id, service
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command; errors end it with one line and status 1."""
     options = _parser().parse_args(argv)
     log.setup(verbose=options.verbose)
+    request_id.mark_logs()
     try:
         listen = _address(options.listen) if options.listen else None
         asyncio.run(service.run(service.Settings(listen, options.certificate, options.key)))

@@ -1,13 +1,18 @@
 """The outermost layer of the web listener: an id and the security headers on every response,
-errors and all.
+errors and all, and one log line for each request that isn't a plain read.
 """
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
+import logging
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from goni_gateway import tokens
+from goni_gateway import request_id
+
+log = logging.getLogger(__name__)
 
 POLICY = "; ".join(
     (
@@ -44,14 +49,27 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = f"req-{tokens.new_id()}"
+        given = request_id.begin(Headers(scope=scope).get(request_id.HEADER))
+        began, status = time.monotonic(), 0
 
         async def answering(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
-                headers["x-request-id"] = request_id
+                headers[request_id.HEADER] = given
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        await self.app(scope, receive, answering)
+        try:
+            await self.app(scope, receive, answering)
+        finally:
+            if scope["method"] not in ("GET", "HEAD") or status >= 500:
+                _log(scope, status, time.monotonic() - began)
+
+
+def _log(scope: Scope, status: int, seconds: float) -> None:
+    # The route's handler, not the path: paths hold file names.
+    handler = getattr(scope.get("endpoint"), "__name__", "?")
+    log.info("%s %s: %s in %.3f s", scope["method"], handler, status or "hung up", seconds)

@@ -363,6 +363,29 @@ def test_every_answer_has_an_id_and_the_security_headers(
         assert set(said.json()["error"]) >= {"message", "type", "code", "param"}
 
 
+@pytest.mark.parametrize(
+    ("brought", "kept"),
+    [
+        ("trace-7.a_B", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("two words", False),
+        ("", False),
+        ("goni-somebodys-key", False),
+        ('"><script>', False),
+    ],
+)
+def test_a_sane_request_id_is_kept(node: Node, brought: str, kept: bool) -> None:
+    with node.client() as client:
+        said = client.post("/v1/chat/completions", headers={"x-request-id": brought})
+    given = said.headers["x-request-id"]
+    assert (given == brought) == kept
+    assert kept or given.startswith("req-")
+    line = f"[{given}] POST chat_completions: 401 in "
+    wait_for(lambda: line in node.log.read_text())
+    assert kept or not brought or brought not in node.log.read_text()
+
+
 def test_the_pages_hold_no_inline_script_or_style(node: Node) -> None:
     browser = node.signed_in()
     for path in ("/", "/documents", "/models", "/keys"):
