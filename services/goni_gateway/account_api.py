@@ -14,7 +14,7 @@ from starlette.routing import Route
 from goni_core import fields, web
 from goni_core.contract import plain
 from goni_core.errors import Forbidden, NotAllowed
-from goni_gateway import callers, gateway, keys, passwords, people, sessions
+from goni_gateway import callers, gateway, keys, passwords, people, sessions, sign_ins
 from goni_gateway.people import Person
 
 log = logging.getLogger(__name__)
@@ -37,10 +37,13 @@ async def sign_in(request: Request) -> Response:
 async def _checked(request: Request, name: str, password: str) -> Person:
     """The person with that name and password; the same :class:`NotAllowed` whichever is wrong."""
     gate = gateway.of(request)
-    account, address = people.key_of(name), request.client.host if request.client else ""
+    account, address = people.key_of(name), callers.address(request)
     gate.throttle.attempt(account, address)
     found = await gate.database.do(people.named, name)
-    if not await passwords.matches(password, found[1] if found else ""):
+    right = await passwords.matches(password, found[1] if found else people.LOCKED)
+    if found is not None:
+        await gate.database.do(sign_ins.record, found[0].id, address, succeeded=right)
+    if not right:
         log.warning("a sign-in failed")
         raise NotAllowed("the name or the password is wrong", code="wrong_password")
     assert found is not None

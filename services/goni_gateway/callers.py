@@ -56,10 +56,23 @@ async def visitor(request: Request) -> Person | None:
 
 async def owner(request: Request) -> Person:
     """As :func:`person`, and :class:`Forbidden` unless it is the owner."""
-    found = await person(request)
+    return _owning(await person(request))
+
+
+async def signed_in_owner(request: Request) -> Person:
+    """As :func:`signed_in`, and :class:`Forbidden` unless it is the owner."""
+    return _owning(await signed_in(request))
+
+
+def _owning(found: Person) -> Person:
     if not found.is_owner:
         raise Forbidden("only the owner of this node may do that")
     return found
+
+
+def address(request: Request) -> str:
+    """Where the request comes from."""
+    return request.client.host if request.client else ""
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:

@@ -20,11 +20,6 @@ from goni_core.errors import GoniError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-VERSION = 1
-"""Raised with every change of :data:`SCHEMA`; the step from the one before goes into
-:func:`_prepare`.
-"""
-
 # What a person deletes is overwritten, not only unlinked: secure_delete.
 PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON")
 
@@ -75,6 +70,34 @@ CREATE TABLE messages (
 );
 CREATE INDEX messages_of_chat ON messages (chat, id);
 """
+
+HOUSEHOLD = """
+CREATE TABLE invitations (
+    id TEXT PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('owner', 'member')),
+    person TEXT REFERENCES people (id) ON DELETE CASCADE,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL
+);
+CREATE TABLE sign_ins (
+    id INTEGER PRIMARY KEY,
+    person TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    at INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    succeeded INTEGER NOT NULL
+);
+CREATE INDEX sign_ins_of_person ON sign_ins (person, id);
+CREATE TABLE origins (
+    origin TEXT PRIMARY KEY,
+    created INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+STEPS = (SCHEMA, HOUSEHOLD)
+"""Each takes a database from its version to the next. One that was released never changes again."""
+VERSION = len(STEPS)
 
 
 class Database:
@@ -154,7 +177,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
             hint="start the newer version again",
             code="newer_database",
         )
-    if version == 0:
-        for statement in SCHEMA.split(";"):
+    for step in STEPS[version:]:
+        for statement in step.split(";"):
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")

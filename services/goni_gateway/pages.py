@@ -39,6 +39,16 @@ async def keys(request: Request) -> Response:
     return await _page(request, "keys")
 
 
+async def household(request: Request) -> Response:
+    return await _page(request, "people")
+
+
+async def join(request: Request) -> Response:
+    """The code is behind the address's #, which browsers keep to themselves."""
+    node = await gateway.of(request).database.do(people.node_of)
+    return _rendered("join", node_name=node.name, longest=passwords.LONGEST)
+
+
 async def sign_in(request: Request) -> Response:
     if await callers.visitor(request):
         return RedirectResponse("/", status_code=303)
@@ -74,5 +84,7 @@ ROUTES = [
     Route("/documents", documents, methods=["GET"]),
     Route("/models", models, methods=["GET"]),
     Route("/keys", keys, methods=["GET"]),
+    Route("/people", household, methods=["GET"]),
+    Route("/join", join, methods=["GET"]),
     Mount("/static", _Static(directory=HERE / "static")),
 ]

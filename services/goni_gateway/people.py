@@ -11,11 +11,14 @@ import unicodedata
 from dataclasses import dataclass
 
 from goni_core import fields
-from goni_core.errors import BadInput, Conflict
+from goni_core.errors import BadInput, Conflict, Forbidden, NotFound
 from goni_gateway import tokens
 from goni_gateway.database import now
 
 OWNER = "owner"
+ROLES = (OWNER, "member")
+LOCKED = ""
+"""Instead of a password: matches nothing, so nobody signs in with it."""
 LONGEST_NAME = 64
 
 
@@ -30,6 +33,17 @@ class Person:
     @property
     def is_owner(self) -> bool:
         return self.role == OWNER
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A person in the owner's list. ``locked``: was being removed and isn't gone yet."""
+
+    id: str
+    name: str
+    role: str
+    created: int
+    locked: bool
 
 
 @dataclass(frozen=True)
@@ -78,8 +92,75 @@ def add(connection: sqlite3.Connection, name: str, role: str, password: str) -> 
             (person.id, name, key_of(name), role, password, now()),
         )
     except sqlite3.IntegrityError as error:
-        raise Conflict("somebody has that name already", code="name_taken") from error
+        raise taken() from error
     return person
+
+
+def taken() -> Conflict:
+    return Conflict("somebody has that name already", code="name_taken")
+
+
+def role_from(value: fields.Object) -> str:
+    """The field ``role``; member unless said otherwise."""
+    role = fields.text(value, "role", default="member")
+    if role not in ROLES:
+        raise BadInput("role must be owner or member", code="bad_value")
+    return role
+
+
+def listed(connection: sqlite3.Connection) -> list[Entry]:
+    """Everybody, in the order they came."""
+    rows = connection.execute("SELECT * FROM people ORDER BY created, rowid")
+    return [
+        Entry(row["id"], row["name"], row["role"], row["created"], row["password"] == LOCKED)
+        for row in rows
+    ]
+
+
+def with_id(connection: sqlite3.Connection, person_id: str) -> Person:
+    """The person with that id; :class:`NotFound`."""
+    row = connection.execute("SELECT * FROM people WHERE id = ?", (person_id,)).fetchone()
+    if row is None:
+        raise NotFound("there is no such person")
+    return from_row(row)
+
+
+def set_password(connection: sqlite3.Connection, person: Person, password: str) -> None:
+    """Store ``password``, which is hashed already."""
+    connection.execute("UPDATE people SET password = ? WHERE id = ?", (password, person.id))
+
+
+def lock_out(connection: sqlite3.Connection, owner: Person, person_id: str, name: str) -> None:
+    """Take away every way in that the person has; the first step of removing them.
+
+    :class:`BadInput` unless ``name`` is theirs (so that no slip of the finger removes anybody),
+    :class:`Conflict` for ``owner`` themselves: so a node always keeps one.
+    """
+    person = with_id(connection, person_id)
+    if owner.id == person.id:
+        raise Conflict("nobody can remove themselves", hint="another owner can")
+    if not _is_active_owner(connection, owner.id):
+        raise Forbidden("only the owner of this node may do that")
+    if key_of(name) != key_of(person.name):
+        raise BadInput("name must be the person's", code="not_confirmed")
+    set_password(connection, person, LOCKED)
+    for statement in (
+        "DELETE FROM sessions WHERE person = ?",
+        "DELETE FROM keys WHERE person = ?",
+        "DELETE FROM invitations WHERE person = ?",
+    ):
+        connection.execute(statement, (person.id,))
+
+
+def _is_active_owner(connection: sqlite3.Connection, person_id: str) -> bool:
+    """Whether they still are, now: two owners may be removing each other."""
+    row = connection.execute("SELECT * FROM people WHERE id = ?", (person_id,)).fetchone()
+    return row is not None and row["role"] == OWNER and row["password"] != LOCKED
+
+
+def remove(connection: sqlite3.Connection, person_id: str) -> None:
+    """Delete the person, and with them their chats and log of sign-ins."""
+    connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
 
 
 def named(connection: sqlite3.Connection, name: str) -> tuple[Person, str] | None:

@@ -23,6 +23,7 @@ from goni_gateway import (
     library_api,
     openai_api,
     pages,
+    people_api,
 )
 from goni_gateway.edge import Edge
 from goni_gateway.gateway import Gateway
@@ -42,6 +43,7 @@ def application(gate: Gateway) -> Starlette:
     routes = [
         *openai_api.ROUTES,
         *account_api.ROUTES,
+        *people_api.ROUTES,
         *chat_api.ROUTES,
         *library_api.ROUTES,
         *pages.ROUTES,

@@ -40,6 +40,11 @@ def end(connection: sqlite3.Connection, token: str) -> None:
     connection.execute("DELETE FROM sessions WHERE hash = ?", (tokens.hashed(token),))
 
 
+def end_all(connection: sqlite3.Connection, person: Person) -> None:
+    """End every session that the person has."""
+    connection.execute("DELETE FROM sessions WHERE person = ?", (person.id,))
+
+
 def set_cookie(response: Response, token: str) -> None:
     """Hand ``token`` to the browser; an empty one takes it away."""
     response.set_cookie(

@@ -36,6 +36,7 @@ from goni_gateway import keys, people
 from goni_gateway.database import Database
 
 OWNER = {"name": "Ada", "password": "correct horse battery"}
+MEMBER_PASSWORD = "a member's password"
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 
 
@@ -145,10 +146,19 @@ class Node:
         """The API key of a new member called ``name``, without the time that a password takes."""
         database = Database(self.state / "gateway" / "gateway.db")
         try:
-            person = database.run(people.add, name, "member", "")
+            person = database.run(people.add, name, "member", "none")
             return database.run(keys.create, person, "test")[1]
         finally:
             database.close()
+
+    def joined(self, name: str) -> httpx.Client:
+        """The browser of a new member, who used an invitation."""
+        made = self.signed_in().post("/api/people", json={"name": name})
+        assert made.status_code == 201, made.text
+        browser = self.client(**{"sec-fetch-site": "same-origin"})
+        body = {"code": made.json()["code"], "password": MEMBER_PASSWORD}
+        assert browser.post("/api/join", json=body).status_code == 201
+        return browser
 
     def crowd(self, key: str) -> httpx.AsyncClient:
         """An app with ``key`` that asks many things at once."""

@@ -105,6 +105,22 @@ def test_a_deleted_document_is_no_source_any_more(
     assert "secret plan.txt" not in json.dumps((answer.model_extra or {})["goni"]["sources"])
 
 
+def test_a_removed_persons_documents_are_gone_from_the_disk(
+    household: Household, browser: httpx.Client
+) -> None:
+    bob = household.node.joined("Bob")
+    upload(bob, "diary.txt", "Bob's diary: the canary sang at noon.")
+    upload(bob, "cake.md", "# Bob's cake\n\nNo plums.\n")
+    upload(browser, "house.txt", PLANTED)
+    person = bob.get("/api/me").json()["id"]
+    said = browser.post(f"/api/people/{person}/remove", json={"name": "Bob"}, timeout=60)
+    assert said.json() == {"removed": True, "documents": 2}
+    assert bob.get("/api/me").status_code == 401
+    left = [path for path in household.node.state.rglob("*") if path.is_file()]
+    assert not [path for path in left if path.name == "diary.txt"]
+    assert "house.txt" in browser.get("/api/documents").text
+
+
 def test_a_file_that_is_no_model_is_refused_with_the_reason(browser: httpx.Client) -> None:
     said = browser.put("/api/models/fake.gguf", content=os.urandom(4096))
     assert said.status_code == 400

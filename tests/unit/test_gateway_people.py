@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from goni_core.errors import BadInput, Conflict, GoniError, NotFound
-from goni_gateway import chats, keys, people, sessions
+from goni_core.errors import BadInput, Conflict, Forbidden, GoniError, NotFound
+from goni_gateway import chats, invitations, keys, people, sessions, sign_ins
 from goni_gateway import database as database_module
 from goni_gateway.chats import Entry
 from goni_gateway.database import Database
@@ -193,3 +193,126 @@ def test_a_damaged_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "gateway.db").write_bytes(b"not a database at all" * 500)
     with pytest.raises(GoniError, match="can't be opened"):
         Database(tmp_path / "gateway.db")
+
+
+# --- invitations, removing, sign-ins -------------------------------------------------------
+
+
+def test_an_invitation_makes_one_person_once(database: Database, ada: Person) -> None:
+    made, code = database.run(invitations.invite, "Eve", "member")
+    assert database.run(invitations.with_code, code) == made
+    eve = database.run(invitations.accept, code, "hash")
+    assert (eve.name, eve.role) == ("Eve", "member")
+    with pytest.raises(NotFound):
+        database.run(invitations.accept, code, "hash")
+    assert database.run(invitations.listed) == []
+
+
+def test_an_invitation_ends(
+    database: Database, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invitations, "LIFETIME_S", -1)
+    _, code = database.run(invitations.invite, "Eve", "member")
+    with pytest.raises(NotFound):
+        database.run(invitations.with_code, code)
+
+
+def test_a_second_invitation_replaces_the_first(database: Database, ada: Person) -> None:
+    _, first = database.run(invitations.invite, "Eve", "member")
+    _, second = database.run(invitations.invite, " EVE", "member")
+    with pytest.raises(NotFound):
+        database.run(invitations.with_code, first)
+    assert database.run(invitations.with_code, second).name == " EVE"
+
+
+def test_nobody_is_invited_under_a_name_that_is_taken(database: Database, ada: Person) -> None:
+    with pytest.raises(Conflict):
+        database.run(invitations.invite, "ada", "member")
+
+
+def test_an_invitation_is_stored_hashed(database: Database, ada: Person, tmp_path: Path) -> None:
+    _, code = database.run(invitations.invite, "Eve", "member")
+    for path in tmp_path.iterdir():
+        assert code.encode() not in path.read_bytes()
+
+
+def test_a_reset_changes_the_password_and_ends_sessions(database: Database, bob: Person) -> None:
+    token = database.run(sessions.start, bob)
+    _, code = database.run(invitations.renew, bob.id)
+    assert database.run(sessions.person_of, token) == bob
+    assert database.run(invitations.accept, code, "new hash") == bob
+    assert database.run(people.named, "Bob") == (bob, "new hash")
+    assert database.run(sessions.person_of, token) is None
+
+
+def test_a_person_locked_out_has_no_way_in(database: Database, ada: Person, bob: Person) -> None:
+    token = database.run(sessions.start, bob)
+    _, secret = database.run(keys.create, bob, "app")
+    _, code = database.run(invitations.renew, bob.id)
+    database.run(people.lock_out, ada, bob.id, "bob")
+    assert database.run(sessions.person_of, token) is None
+    assert database.run(keys.person_of, secret) is None
+    assert database.run(people.named, "Bob") == (bob, people.LOCKED)
+    with pytest.raises(NotFound):
+        database.run(invitations.with_code, code)
+    assert [entry.locked for entry in database.run(people.listed)] == [False, True]
+
+
+def test_removing_needs_the_name_and_takes_everything(
+    database: Database, ada: Person, bob: Person
+) -> None:
+    chat = database.run(chats.create, bob)
+    database.run(chats.append, bob, chat.id, "q", Entry("assistant", "a"))
+    database.run(sign_ins.record, bob.id, "10.0.0.9", succeeded=True)
+    with pytest.raises(BadInput, match="name"):
+        database.run(people.lock_out, ada, bob.id, "Ada")
+    database.run(people.lock_out, ada, bob.id, "Bob")
+    database.run(people.remove, bob.id)
+    for table in ("chats", "messages", "sign_ins", "keys", "sessions"):
+        count = database.run(
+            lambda connection, table=table: connection.execute(
+                f"SELECT count(*) FROM {table}"
+            ).fetchone()[0]
+        )
+        assert count == 0, table
+    assert [entry.name for entry in database.run(people.listed)] == ["Ada"]
+
+
+def test_an_owner_is_always_left(database: Database, ada: Person) -> None:
+    eve = database.run(people.add, "Eve", "owner", "hash")
+    with pytest.raises(Conflict):
+        database.run(people.lock_out, ada, ada.id, "Ada")
+    database.run(people.lock_out, ada, eve.id, "Eve")
+    with pytest.raises(Forbidden):
+        database.run(people.lock_out, eve, ada.id, "Ada")
+
+
+def test_the_log_of_sign_ins_keeps_the_latest(
+    database: Database, ada: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "MOST", 3)
+    database.run(sign_ins.record, ada.id, "10.0.0.1", succeeded=True)
+    for number in range(5):
+        database.run(sign_ins.record, bob.id, f"10.0.0.{number}", succeeded=number % 2 == 0)
+    found = database.run(sign_ins.listed, bob.id)
+    assert [(entry.address, entry.succeeded) for entry in found] == [
+        ("10.0.0.4", True),
+        ("10.0.0.3", False),
+        ("10.0.0.2", True),
+    ]
+    assert len(database.run(sign_ins.listed, ada.id)) == 1
+
+
+def test_a_database_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(database_module.SCHEMA + "PRAGMA user_version = 1;")
+    connection.execute("INSERT INTO people VALUES ('1', 'Ada', 'ada', 'owner', 'hash', 5)")
+    connection.commit()
+    connection.close()
+    for _ in range(2):
+        opened = Database(path)
+        found = opened.run(people.named, "Ada")
+        assert found is not None
+        opened.run(sign_ins.record, found[0].id, "10.0.0.9", succeeded=True)
+        opened.close()

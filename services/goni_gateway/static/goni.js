@@ -355,6 +355,98 @@ function keysPage() {
   refresh().catch((error) => say(error.message));
 }
 
+function moment(seconds) {
+  return new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
+
+function invitationShown({ code, name }) {
+  $("for").textContent = name;
+  $("link").textContent = `${location.origin}/join#${code}`;
+  $("made").hidden = false;
+}
+
+function peoplePage() {
+  const showSignIns = async () => {
+    const { sign_ins } = await call("GET", "/api/sign-ins");
+    $("sign-ins").replaceChildren(...sign_ins.map((entry) => row(moment(entry.at),
+      `from ${entry.address}`, entry.succeeded ? "" : "Refused: wrong password")));
+  };
+  $("new-password").onsubmit = async (event) => {
+    event.preventDefault();
+    $("password-error").textContent = "";
+    try {
+      await call("POST", "/api/password", { old: $("old").value, new: $("new").value });
+      $("new-password").reset(); say("Your password is changed; other browsers are signed out.");
+    } catch (error) { $("password-error").textContent = error.message; }
+  };
+  showSignIns().catch((error) => say(error.message));
+  if (document.body.dataset.role === "owner") household();
+}
+
+function household() {
+  const act = (words, label, work) => made("button", { type: "button", className: "plain", ariaLabel: `${words}: ${label}`,
+    onclick: () => work().catch((error) => say(error.message)) }, words);
+  const reset = async (person) => invitationShown(await call("POST", `/api/people/${person.id}/reset`));
+  const remove = async (person) => {
+    const name = prompt(`This deletes ${person.name}'s chats, keys and documents for good. To go on, type their name:`);
+    if (name === null) return;
+    await call("POST", `/api/people/${person.id}/remove`, { name });
+    say(`${person.name} is removed.`);
+    await refresh();
+  };
+  const signIns = async (person) => {
+    const { sign_ins } = await call("GET", `/api/people/${person.id}/sign-ins`);
+    const last = sign_ins.find((entry) => entry.succeeded);
+    const refused = sign_ins.filter((entry) => !entry.succeeded).length;
+    say(`${person.name}: ${last ? `last signed in ${moment(last.at)} from ${last.address}` : "never signed in"}; ${refused} refused.`);
+  };
+  const refresh = async () => {
+    const { people, invitations } = await call("GET", "/api/people");
+    fill([
+      ...people.map((person) => row(person.name, `${person.role}, since ${day(person.created)}`,
+        person.locked ? "Locked out; not all documents could be deleted yet. Remove again." : "",
+        made("div", { className: "row" }, act("Sign-ins", person.name, () => signIns(person)),
+          act("New password", person.name, () => reset(person)), act("Remove", person.name, () => remove(person))))),
+      ...invitations.map((open) => row(open.name, `invited; the link works until ${day(open.expires)}`, "",
+        remover("Withdraw", open.name, `/api/invitations/${open.id}`, refresh))),
+    ], "Nobody yet.");
+  };
+  $("invite").onsubmit = async (event) => {
+    event.preventDefault();
+    $("error").textContent = "";
+    try {
+      invitationShown(await call("POST", "/api/people", { name: $("name").value, role: $("role").value }));
+      $("name").value = "";
+      await refresh();
+    } catch (error) { $("error").textContent = error.message; }
+  };
+  $("copy").onclick = async () => {
+    await navigator.clipboard.writeText($("link").textContent);
+    $("copy").textContent = "Copied";
+  };
+  refresh().catch((error) => say(error.message));
+}
+
+function joinPage() {
+  const code = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname);
+  call("POST", "/api/invitation", { code: code || "-" }).then((invitation) => {
+    $("who").textContent = invitation.new ? `Welcome, ${invitation.name}. Choose a password.`
+      : `${invitation.name}, choose a new password.`;
+    $("name").value = invitation.name;
+    $("join").hidden = false;
+    $("password").focus();
+  }, (error) => { $("who").textContent = error.message; });
+  $("join").onsubmit = async (event) => {
+    event.preventDefault();
+    $("error").textContent = "";
+    try {
+      await call("POST", "/api/join", { code, password: $("password").value });
+      location.assign("/");
+    } catch (error) { $("error").textContent = error.message; }
+  };
+}
+
 function signInPage() {
   $("sign-in").onsubmit = async (event) => {
     event.preventDefault();
@@ -370,4 +462,4 @@ function signInPage() {
 }
 
 if ($("sign-out")) $("sign-out").onclick = () => call("POST", "/api/sign-out").finally(() => location.assign("/sign-in"));
-({ "sign-in": signInPage, chat: chatPage, documents: documentsPage, models: modelsPage, keys: keysPage })[page]?.();
+({ "sign-in": signInPage, chat: chatPage, documents: documentsPage, models: modelsPage, keys: keysPage, people: peoplePage, join: joinPage })[page]?.();
