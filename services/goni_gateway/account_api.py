@@ -1,4 +1,4 @@
-"""The page's account routes: signing in and out, who am I, keys.
+"""The page's account routes: signing in and out, who am I, keys, and the origins that may use them.
 
 Keys are made and revoked by a signed-in person only: a key that leaked can't make more of itself.
 """
@@ -14,7 +14,7 @@ from starlette.routing import Route
 from goni_core import fields, web
 from goni_core.contract import plain
 from goni_core.errors import Forbidden, NotAllowed
-from goni_gateway import callers, gateway, keys, passwords, people, sessions, sign_ins
+from goni_gateway import callers, gateway, keys, origins, passwords, people, sessions, sign_ins
 from goni_gateway.people import Person
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,31 @@ async def revoke_key(request: Request) -> Response:
     return JSONResponse({"revoked": True})
 
 
+async def list_origins(request: Request) -> Response:
+    await callers.signed_in_owner(request)
+    found = await gateway.of(request).database.do(origins.listed)
+    return JSONResponse({"origins": [plain(origin) for origin in found]})
+
+
+async def open_origin(request: Request) -> Response:
+    await callers.signed_in_owner(request)
+    origin = origins.parsed(await _origin(request))
+    opened = await gateway.of(request).database.do(origins.add, origin)
+    return JSONResponse(plain(opened), status_code=201)
+
+
+async def close_origin(request: Request) -> Response:
+    await callers.signed_in_owner(request)
+    await gateway.of(request).database.do(origins.close, await _origin(request))
+    return JSONResponse({"closed": True})
+
+
+async def _origin(request: Request) -> str:
+    body = await web.read_json(request)
+    fields.only(body, {"origin"})
+    return fields.text(body, "origin", longest=300)
+
+
 ROUTES = [
     Route("/api/sign-in", sign_in, methods=["POST"]),
     Route("/api/sign-out", sign_out, methods=["POST"]),
@@ -95,4 +120,7 @@ ROUTES = [
     Route("/api/keys", list_keys, methods=["GET"]),
     Route("/api/keys", create_key, methods=["POST"]),
     Route("/api/keys/{key}", revoke_key, methods=["DELETE"]),
+    Route("/api/origins", list_origins, methods=["GET"]),
+    Route("/api/origins", open_origin, methods=["POST"]),
+    Route("/api/origins/close", close_origin, methods=["POST"]),
 ]

@@ -57,7 +57,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
                 headers[request_id.HEADER] = given
                 headers.setdefault("cache-control", "no-store")
             await send(message)

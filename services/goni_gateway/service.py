@@ -25,6 +25,7 @@ from goni_gateway import (
     pages,
     people_api,
 )
+from goni_gateway.cors import Cors
 from goni_gateway.edge import Edge
 from goni_gateway.gateway import Gateway
 
@@ -64,7 +65,13 @@ async def run(settings: Settings) -> None:
                     control.application(gate),
                     serve.unix_or_inherited("gateway", paths.gateway_socket()),
                 ),
-                Listener(Edge(application(gate)), web_socket, certificate, key, when=gate.complete),
+                Listener(
+                    Edge(Cors(application(gate), gate)),
+                    web_socket,
+                    certificate,
+                    key,
+                    when=gate.complete,
+                ),
             ]
         )
     finally:

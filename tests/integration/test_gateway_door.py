@@ -388,7 +388,7 @@ def test_a_sane_request_id_is_kept(node: Node, brought: str, kept: bool) -> None
 
 def test_the_pages_hold_no_inline_script_or_style(node: Node) -> None:
     browser = node.signed_in()
-    for path in ("/", "/documents", "/models", "/keys"):
+    for path in ("/", "/documents", "/models", "/keys", "/people", "/join"):
         page = browser.get(path)
         assert page.status_code == 200
         assert "style=" not in page.text

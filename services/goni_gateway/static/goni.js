@@ -353,6 +353,28 @@ function keysPage() {
     $("copy").textContent = "Copied";
   };
   refresh().catch((error) => say(error.message));
+  if ($("new-origin")) originsList();
+}
+
+function originsList() {
+  const refresh = async () => {
+    const { origins } = await call("GET", "/api/origins");
+    $("origins").replaceChildren(...origins.map(({ origin, created }) => row(origin, `open since ${day(created)}`, "",
+      made("button", { type: "button", className: "plain", ariaLabel: `Close: ${origin}`, onclick: async () => {
+        await call("POST", "/api/origins/close", { origin }).catch((error) => say(error.message));
+        await refresh();
+      } }, "Close"))));
+  };
+  $("new-origin").onsubmit = async (event) => {
+    event.preventDefault();
+    $("origin-error").textContent = "";
+    try {
+      await call("POST", "/api/origins", { origin: $("origin").value });
+      $("origin").value = "";
+      await refresh();
+    } catch (error) { $("origin-error").textContent = error.message; }
+  };
+  refresh().catch((error) => say(error.message));
 }
 
 function moment(seconds) {
