@@ -27,17 +27,30 @@ TEMPLATE = (
     "{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-TOOLS_TEMPLATE = (
-    "{% if tools %}<|im_start|>system\nTools:{% for tool in tools %}\n{{ tool | tojson }}"
-    "{% endfor %}\nCall one as <tool_call>\n{...}\n</tool_call><|im_end|>\n{% endif %}"
+TOOL_TEMPLATE = (
+    "{% if tools %}<|im_start|>system\nYou may call these functions:\n<tools>\n"
+    "{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}</tools>\n"
+    'Call one with <tool_call>\n{"name": <name>, "arguments": <arguments>}\n</tool_call>'
+    "<|im_end|>\n{% endif %}"
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] %}{{ message['content'] }}{% endif %}"
-    "{% for call in message['tool_calls'] or [] %}<tool_call>\n"
-    "{\"name\": \"{{ call['function']['name'] }}\", "
-    "\"arguments\": {{ call['function']['arguments'] | tojson }}}\n</tool_call>{% endfor %}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% if message['tool_calls'] %}{% for call in message['tool_calls'] %}\n<tool_call>\n"
+    '{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}'
+    "\n</tool_call>{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""As Hermes 2 and its many followers call tools."""
+"""As :data:`TEMPLATE`, for a model that calls tools in the common way."""
+CALL = (
+    "<tool_call>\n",
+    '{"name":\u2581',
+    '"light",\u2581',
+    '"arguments":\u2581',
+    '{"answer":\u2581',
+    '"yes"',
+    "}}",
+    "\n</tool_call>",
+)
+"""The tokens of a call of the function ``light``, as the template shows it."""
 RECITED = (
     "I am the tests' model and only know this sentence; a real one would answer from your "
     "passage below."
@@ -59,6 +72,22 @@ def write_reciting_model(path: Path, *, endless: bool = False, context: int = 16
     begins anew each time.
     """
     words = tuple(f"\u2581{word}" for word in RECITED.split())
+    return _write_reciting(path, words, endless=endless, context=context)
+
+
+def write_calling_model(path: Path) -> Path:
+    """Write a model to ``path`` that answers :data:`CALL` where it was given tools."""
+    return _write_reciting(path, CALL, endless=False, context=16384, template=TOOL_TEMPLATE)
+
+
+def _write_reciting(
+    path: Path,
+    words: tuple[str, ...],
+    *,
+    endless: bool,
+    context: int,
+    template: str = TEMPLATE,
+) -> Path:
     tensors = _tensors(np.random.default_rng(0), len(TOKENS) + len(words))
     _mute_layers(tensors)
     embeddings, output = tensors["token_embd.weight"], tensors["output.weight"]
@@ -70,7 +99,7 @@ def write_reciting_model(path: Path, *, endless: bool = False, context: int = 16
         output[len(TOKENS) + place, place] = 4.0
     after_the_last = len(TOKENS) if endless else TOKENS.index("<|im_end|>")
     output[after_the_last, len(words)] = 4.0
-    return _write(path, TOKENS + words, tensors, context)
+    return _write(path, TOKENS + words, tensors, context, template)
 
 
 def _write(

@@ -14,6 +14,7 @@ from goni_gateway.turns import Place
 
 CHAT = "chat"
 EMBEDDING = "embedding"
+RERANK = "rerank"
 
 Entry = dict[str, Any]
 

@@ -70,6 +70,11 @@ async def embeddings(request: Request) -> Response:
     return await _relay(request, "/v1/embeddings", models.EMBEDDING)
 
 
+async def rerank(request: Request) -> Response:
+    """Jina's and Cohere's request, which OpenAI has none of."""
+    return await _relay(request, "/v1/rerank", models.RERANK)
+
+
 async def _relay(request: Request, route: str, kind: str) -> Response:
     person = await callers.person(request)
     body = await bodies.read_json(request)
@@ -105,4 +110,5 @@ ROUTES = [
     Route("/v1/chat/completions", chat_completions, methods=["POST"]),
     Route("/v1/completions", completions, methods=["POST"]),
     Route("/v1/embeddings", embeddings, methods=["POST"]),
+    Route("/v1/rerank", rerank, methods=["POST"]),
 ]

@@ -24,6 +24,7 @@ from goni_gateway import (
     openai_api,
     pages,
     people_api,
+    responses_api,
 )
 from goni_gateway.cors import Cors
 from goni_gateway.edge import Edge
@@ -43,6 +44,7 @@ def application(gate: Gateway) -> Starlette:
     """What the web listener serves, without the outermost layer."""
     routes = [
         *openai_api.ROUTES,
+        *responses_api.ROUTES,
         *account_api.ROUTES,
         *people_api.ROUTES,
         *chat_api.ROUTES,

@@ -114,7 +114,7 @@ def test_a_json_schema_is_kept_to(client: httpx.Client) -> None:
 
 
 def test_tools_reach_the_models_template(client: httpx.Client, tmp_path: Path) -> None:
-    handy = models.write_tiny_chat_model(tmp_path / "x.gguf", template=models.TOOLS_TEMPLATE)
+    handy = models.write_tiny_chat_model(tmp_path / "x.gguf", template=models.TOOL_TEMPLATE)
     client.put("/models/handy.gguf", content=handy.read_bytes()).raise_for_status()
     parameters = {"type": "object", "properties": {"city": {"enum": ["Bonn", "Rome"]}}}
     tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}

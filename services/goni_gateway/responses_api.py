@@ -1,0 +1,65 @@
+"""OpenAI's Responses API, ``/v1/responses``: asked and answered as a chat, in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from goni_core import fields
+from goni_core.http import Incoming
+from goni_gateway import answer, bodies, callers, gateway, models, responses_input, sse
+from goni_gateway.gateway import Gateway
+from goni_gateway.hangup import EventStream, unless_gone
+from goni_gateway.people import Person
+from goni_gateway.responses_output import Event, Outcome
+
+
+async def create(request: Request) -> Response:
+    person = await callers.person(request)
+    body = await bodies.read_json(request)
+    return await unless_gone(request.receive, _answer(gateway.of(request), person, body))
+
+
+async def _answer(gate: Gateway, person: Person, body: fields.Object) -> Response:
+    question = answer.question_from(responses_input.chat_from(body))
+    async with AsyncExitStack() as held:
+        place = await models.join(
+            gate, person, question.model, models.CHAT, background=question.background
+        )
+        held.enter_context(place)
+        prepared = await answer.prepare(gate, person, question)
+        await place.reached()
+        outcome = Outcome(body, prepared.goni)
+        if not question.stream:
+            outcome.take(await answer.whole(gate, prepared))
+            outcome.finish()
+            return JSONResponse(outcome.response)
+        incoming = await answer.opened(gate, prepared)
+        held.push_async_callback(incoming.close)
+        return EventStream(_events(incoming, outcome), held.pop_all().aclose)
+
+
+async def _events(incoming: Incoming, outcome: Outcome) -> AsyncGenerator[bytes, None]:
+    yield _written(outcome.begin())
+    async for data in answer.passed(incoming):
+        chunk = sse.parsed(data)
+        if error := chunk.get("error"):
+            yield _written(outcome.fail("server_error", str(error.get("message", ""))))
+            return
+        if events := outcome.take(chunk):
+            yield _written(events)
+    yield _written(outcome.finish())
+
+
+def _written(events: list[Event]) -> bytes:
+    return b"".join(
+        b"event: " + event["type"].encode() + b"\n" + sse.event(sse.dumped(event))
+        for event in events
+    )
+
+
+ROUTES = [Route("/v1/responses", create, methods=["POST"])]
