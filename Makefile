@@ -66,8 +66,12 @@ vm-test-full: setup ## The virtual machine tests on the minimal and on the refer
 bench-image: setup ## Boot time and sizes: out/bench/image.json
 	@$(PY) -m tests.bench.image
 
+.PHONY: bench-engine
+bench-engine: setup ## Chat: latency, speed, memory, failures: out/bench/engine.json and engine.svg
+	@$(PY) -m tests.bench.engine $(if $(QUICK),--quick)
+
 .PHONY: bench
-bench: bench-image ## All benches, as one table
+bench: bench-image bench-engine ## All benches, as one table
 	@$(PY) -m tests.bench.table
 
 .PHONY: format

@@ -9,6 +9,8 @@ only. The reciting one says the same sentence to everything.
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,27 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-WIDTH, LAYERS, HEADS, KV_HEADS, FEED_FORWARD = 128, 2, 2, 1, 256
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a llama model."""
+
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    feed_forward: int
+
+
+TINY = Shape(width=128, layers=2, heads=2, kv_heads=1, feed_forward=256)
+WORKING = Shape(width=768, layers=12, heads=12, kv_heads=4, feed_forward=3072)
+"""104 million parameters, so that decoding is real work."""
 SPECIAL = ("<unk>", "<s>", "<|im_end|>", "<|im_start|>")
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 CHARACTERS = tuple("\u2581" + string.ascii_letters + string.digits + string.punctuation)
 TOKENS = SPECIAL + BYTES + CHARACTERS
 SPOKEN = ("\u2581", *string.ascii_lowercase, ".", "<|im_end|>")
+EIGHT_BITS = gguf.GGMLQuantizationType.Q8_0
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -63,8 +80,17 @@ def write_tiny_chat_model(
 ) -> Path:
     """Write a model of about 1.4 MB to ``path``; the same ``seed`` gives the same bytes."""
     tensors = _tensors(np.random.default_rng(seed), len(TOKENS))
-    _limit_speech(tensors)
+    _limit_speech(tensors, SPOKEN)
     return _write(path, TOKENS, tensors, context, template)
+
+
+def write_working_model(path: Path, *, seed: int = 0, context: int = 4096) -> Path:
+    """Write a model of 104 million parameters in 8 bits (110 MB) to ``path``. It speaks as the
+    tiny one does, a character per token, and never ends an answer by itself.
+    """
+    tensors = _tensors(np.random.default_rng(seed), len(TOKENS), WORKING)
+    _limit_speech(tensors, [token for token in SPOKEN if token not in SPECIAL])
+    return _write(path, TOKENS, tensors, context, shape=WORKING)
 
 
 def write_reciting_model(path: Path, *, endless: bool = False, context: int = 16384) -> Path:
@@ -108,13 +134,17 @@ def _write(
     tensors: dict[str, NDArray[np.float32]],
     context: int,
     template: str = TEMPLATE,
+    shape: Shape = TINY,
 ) -> Path:
     writer = gguf.GGUFWriter(path, "llama")
-    _add_parameters(writer, context, len(tokens))
+    _add_parameters(writer, context, len(tokens), shape)
     _add_vocabulary(writer, tokens)
     writer.add_chat_template(template)
     for name, tensor in tensors.items():
-        writer.add_tensor(name, tensor)
+        if shape is TINY or tensor.ndim == 1:
+            writer.add_tensor(name, tensor)
+        else:
+            writer.add_tensor(name, gguf.quants.quantize(tensor, EIGHT_BITS), raw_dtype=EIGHT_BITS)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -122,18 +152,19 @@ def _write(
     return path
 
 
-def _add_parameters(writer: gguf.GGUFWriter, context: int, vocabulary: int) -> None:
+def _add_parameters(writer: gguf.GGUFWriter, context: int, vocabulary: int, shape: Shape) -> None:
+    kinds = gguf.LlamaFileType
     writer.add_type(gguf.GGUFType.MODEL)
-    writer.add_name("tiny")
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_name("tiny" if shape is TINY else "working")
+    writer.add_file_type(kinds.ALL_F32 if shape is TINY else kinds.MOSTLY_Q8_0)
     writer.add_context_length(context)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(FEED_FORWARD)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
+    writer.add_embedding_length(shape.width)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_vocab_size(vocabulary)
 
 
@@ -152,31 +183,38 @@ def _add_vocabulary(writer: gguf.GGUFWriter, tokens: tuple[str, ...]) -> None:
     writer.add_add_space_prefix(False)
 
 
-def _tensors(random: np.random.Generator, vocabulary: int) -> dict[str, NDArray[np.float32]]:
+def _tensors(
+    random: np.random.Generator, vocabulary: int, shape: Shape = TINY
+) -> dict[str, NDArray[np.float32]]:
+    # Wider sums would be larger ones: the spread keeps every product at the tiny model's size.
+    narrow = (TINY.width / shape.width) ** 0.5
+    flat = (TINY.feed_forward / shape.feed_forward) ** 0.5
+    width, feed_forward = shape.width, shape.feed_forward
+
     def matrix(rows: int, columns: int, spread: float) -> NDArray[Any]:
         return random.normal(0.0, spread, (rows, columns)).astype(np.float32)
 
-    ones = np.ones(WIDTH, np.float32)
-    kv_width = WIDTH // HEADS * KV_HEADS
-    tensors = {"token_embd.weight": matrix(vocabulary, WIDTH, 0.5), "output_norm.weight": ones}
-    tensors["output.weight"] = matrix(vocabulary, WIDTH, 0.3)
-    for block in (f"blk.{layer}." for layer in range(LAYERS)):
+    ones = np.ones(width, np.float32)
+    kv_width = width // shape.heads * shape.kv_heads
+    tensors = {"token_embd.weight": matrix(vocabulary, width, 0.5), "output_norm.weight": ones}
+    tensors["output.weight"] = matrix(vocabulary, width, 0.3 * narrow)
+    for block in (f"blk.{layer}." for layer in range(shape.layers)):
         tensors |= {
             f"{block}attn_norm.weight": ones,
-            f"{block}attn_q.weight": matrix(WIDTH, WIDTH, 0.2),
-            f"{block}attn_k.weight": matrix(kv_width, WIDTH, 0.2),
-            f"{block}attn_v.weight": matrix(kv_width, WIDTH, 0.2),
-            f"{block}attn_output.weight": matrix(WIDTH, WIDTH, 0.1),
+            f"{block}attn_q.weight": matrix(width, width, 0.2 * narrow),
+            f"{block}attn_k.weight": matrix(kv_width, width, 0.2 * narrow),
+            f"{block}attn_v.weight": matrix(kv_width, width, 0.2 * narrow),
+            f"{block}attn_output.weight": matrix(width, width, 0.1 * narrow),
             f"{block}ffn_norm.weight": ones,
-            f"{block}ffn_gate.weight": matrix(FEED_FORWARD, WIDTH, 0.1),
-            f"{block}ffn_up.weight": matrix(FEED_FORWARD, WIDTH, 0.1),
-            f"{block}ffn_down.weight": matrix(WIDTH, FEED_FORWARD, 0.1),
+            f"{block}ffn_gate.weight": matrix(feed_forward, width, 0.1 * narrow),
+            f"{block}ffn_up.weight": matrix(feed_forward, width, 0.1 * narrow),
+            f"{block}ffn_down.weight": matrix(width, feed_forward, 0.1 * flat),
         }
     return tensors
 
 
-def _limit_speech(tensors: dict[str, NDArray[np.float32]]) -> None:
-    """Make all tokens but :data:`SPOKEN` as good as impossible.
+def _limit_speech(tensors: dict[str, NDArray[np.float32]], spoken: Sequence[str]) -> None:
+    """Make all tokens but ``spoken`` as good as impossible.
 
     The first dimension is the same for every token and no layer reads or writes it, so that its
     column in the output matrix is a bias, which the llama architecture hasn't got.
@@ -187,8 +225,9 @@ def _limit_speech(tensors: dict[str, NDArray[np.float32]]) -> None:
             tensor[0] = 0.0
         elif name.endswith(("q.weight", "k.weight", "v.weight", "gate.weight", "up.weight")):
             tensor[:, 0] = 0.0
-    spoken = [token in SPOKEN for token in TOKENS]
-    tensors["output.weight"][:, 0] = np.where(spoken, 4.0, -4.0)
+    bias = 4.0 * (tensors["output.weight"].shape[1] / TINY.width) ** 0.5
+    possible = [token in spoken for token in TOKENS]
+    tensors["output.weight"][:, 0] = np.where(possible, bias, -bias)
 
 
 def _mute_layers(tensors: dict[str, NDArray[np.float32]]) -> None:

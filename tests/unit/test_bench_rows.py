@@ -29,6 +29,27 @@ def test_a_target_that_is_just_reached_is_met() -> None:
     assert measured("x", [60.0], "s", target=60.0).ok is True
 
 
+def test_a_floor_is_the_least_that_is_enough(tmp_path: Path) -> None:
+    found = [measured("ratio", [value], "x", target=0.97, floor=True) for value in (0.96, 0.97)]
+    assert [row.ok for row in found] == [False, True]
+    path = rows.write("engine", found, folder=tmp_path)
+    assert rows.read(path) == ("engine", found)
+    assert json.loads(path.read_text())["rows"][0]["floor"] is True
+    assert ">= 0.97 x" in rows.table([("engine", found)])
+
+
+def test_a_percentile_is_one_of_the_samples() -> None:
+    samples = [float(number) for number in range(100, 0, -1)]
+    assert [rows.percentile(samples, percent) for percent in (1, 50, 95, 100)] == [1, 50, 95, 100]
+    assert rows.percentile([3.0], 95) == 3.0
+    row = rows.at_percentile("wait", samples, 95, "ms", target=90.0)
+    assert (row.value, row.least, row.most, row.runs, row.ok) == (95.0, 1.0, 100.0, 100, False)
+
+
+def test_what_is_counted_has_no_fractions() -> None:
+    assert rows.words(3.0, "streams") == "3 streams"
+
+
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     path = rows.write("image", ROWS, folder=tmp_path / "bench")
     assert rows.read(path) == ("image", ROWS)
