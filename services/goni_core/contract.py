@@ -6,6 +6,16 @@
     PUT    /models/{name}             body: a GGUF file; 201 and its Model
     DELETE /models/{name}
     GET    /stats                     {"models": [ModelStats]}: those that are loaded
+    GET    /catalog                   {"hub": address, "models": [Offer]}: what can be downloaded
+    POST   /incoming                  {"name", "bytes", "sha256", "tag"} (the last two may be left
+                                      out) -> 201 and its Incoming; 200 when the same file, by its
+                                      sha256 or the sender's own tag, broke off earlier
+    GET    /incoming                  {"incoming": [Incoming]}
+    GET    /incoming/{id}             Incoming
+    PATCH  /incoming/{id}             header Upload-Offset; body: the next bytes, as many as come ->
+                                      {"offset", "bytes", "complete", "model": Model or null}; 409
+                                      wrong_offset. An empty body finishes a file that is all here
+    DELETE /incoming/{id}
     POST   /v1/chat/completions       OpenAI's, streamed or not; ``model`` must exist (404); the
                                       field ``goni`` {"person": opaque id} lets what the engine has
                                       read of this person's conversation be used again
@@ -98,6 +108,59 @@ class ModelStats:
     prompt_tokens: int
     generated_tokens: int
     tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A model file on its way in: ``offset`` of its ``bytes`` are here. ``sha256`` is empty when
+    its sender didn't know it; ``touched`` is when something last came, in seconds since 1970.
+    """
+
+    id: str
+    name: str
+    bytes: int
+    offset: int
+    sha256: str
+    touched: int
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file of an offer: its path below the hub's address, the name it gets here, its size, and
+    its SHA-256 unless no public listing states it (then empty).
+    """
+
+    path: str
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A model of the catalog and what it would mean on this node, in numbers and ``words``.
+
+    ``memory``, ``missing_memory`` and ``bytes`` (to download) are in bytes; ``tokens_per_second``
+    is 0 for what doesn't write. ``usable``: this version of Goni has a use for it.
+    """
+
+    id: str
+    title: str
+    kind: str
+    use: str
+    source: str
+    licence: str
+    context: int
+    memory: int
+    bytes: int
+    reads_pictures: bool
+    here: bool
+    usable: bool
+    fits: bool
+    missing_memory: int
+    tokens_per_second: float
+    words: str
+    files: tuple[Remote, ...]
 
 
 @dataclass(frozen=True)

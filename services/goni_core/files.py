@@ -43,7 +43,8 @@ def check_room(folder: Path, wanted: int) -> None:
     free = shutil.disk_usage(folder).free
     if wanted + RESERVE > free:
         raise DiskFull(
-            f"not enough room: {wanted >> 20} MiB wanted, {max(0, free - RESERVE) >> 20} MiB free",
+            f"not enough room: {wanted >> 20} MiB wanted, {max(0, free - RESERVE) >> 20} MiB free, "
+            f"{-(-(wanted + RESERVE - free) >> 20)} MiB are missing",
             hint="remove models or documents that are no longer needed",
         )
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from goni_core import contract, fields, web
 from goni_core.errors import NotFound
-from goni_engine import chat, embeddings, request, rerank
+from goni_engine import arrivals_api, chat, embeddings, request, rerank
 from goni_engine.card import CHAT, EMBEDDING, RERANK
 from goni_engine.engine import Engine
 from goni_engine.store import SUFFIX, Entry
@@ -40,6 +40,7 @@ def build(engine: Engine) -> Starlette:
             Route("/v1/models", routes.models),
             Route("/models/{name}", routes.put_model, methods=["PUT"]),
             Route("/models/{name}", routes.delete_model, methods=["DELETE"]),
+            *arrivals_api.routes(engine),
             Route("/v1/chat/completions", routes.complete, methods=["POST"]),
             Route("/v1/completions", routes.complete, methods=["POST"]),
             Route("/v1/embeddings", routes.embed, methods=["POST"]),

@@ -20,6 +20,7 @@ from goni_engine import device, golden
 from goni_engine.card import EMBEDDING
 from goni_engine.device import Devices
 from goni_engine.embedder import Embedder
+from goni_engine.incoming import Arrivals
 from goni_engine.loader import Loader
 from goni_engine.store import Entry, Store
 from goni_engine.supervisor import Supervisor
@@ -35,6 +36,7 @@ class Engine:
         shipped = paths.models_dir() / contract.EMBEDDING_FILE
         cores = device.cores()
         self.store = Store(paths.state_dir("engine") / "models", shipped)
+        self.arrivals = Arrivals(paths.state_dir("engine") / "incoming", self.store)
         # Half the cores: ggml's threads wait for each other by spinning, and all of them beside
         # a chat on the same cores were eight times slower than one.
         self.embedder = Embedder(paths.engine_dir() / "lib", shipped, max(1, cores // 2))
@@ -49,6 +51,7 @@ class Engine:
             os.environ.get("RUNTIME_DIRECTORY") or tempfile.mkdtemp(prefix="goni-engine-")
         )
         await asyncio.to_thread(self.store.open)
+        await asyncio.to_thread(self.arrivals.open)
         programs = await asyncio.to_thread(self._probe)
         self.supervisor = self._supervise()
         self._checks = (programs, await self._test_embeddings())

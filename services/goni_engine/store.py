@@ -2,7 +2,8 @@
 
 A file is parsed before it gets its name, and named atomically; its id is its name without
 ``.gguf``. What lies in the folder at start is parsed too: a file that can't be used stays, listed
-with the reason, until somebody deletes it.
+with the reason, until somebody deletes it. ``{id}.mmproj.gguf`` beside a model is its projector for
+pictures: no model by itself, and deleted with its model.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from goni_engine.card import CHAT, EMBEDDING, Card, card
 log = logging.getLogger(__name__)
 
 SUFFIX = ".gguf"
+PROJECTOR = ".mmproj.gguf"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class Store:
         """Look at what is there; removes what an interrupted upload left."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         files.sweep(self._folder)
-        found = [inspect(path) for path in sorted(self._folder.glob("*" + SUFFIX))]
+        paths = sorted(self._folder.glob("*" + SUFFIX))
+        found = [inspect(path) for path in paths if not path.name.endswith(PROJECTOR)]
         self._entries = {entry.id: entry for entry in found if entry.id != contract.EMBEDDING_MODEL}
         if self._shipped.exists():
             self._entries[contract.EMBEDDING_MODEL] = inspect(
@@ -93,9 +96,11 @@ class Store:
         model of that name, and what ``files.receive`` raises. Nothing is left behind then.
         """
         model = model_id(name)
+        if name.endswith(PROJECTOR):
+            raise BadInput("a projector for pictures comes in by POST /incoming", code="bad_name")
         path = self._folder / name
         there = self._rival(model, announced)
-        with self._reserved(model):
+        with self._reserved(name):
             with files.incoming(path) as temporary:
                 digest = await files.receive(
                     body, temporary, limit=contract.MODEL_LIMIT, announced=announced
@@ -109,6 +114,41 @@ class Store:
         log.info("took in %s, %d MiB", model, entry.bytes >> 20)
         return entry, there is None
 
+    def check_free(self, name: str) -> None:
+        """:class:`Conflict` when a usable model has the file name ``name`` already."""
+        model = model_id(name)
+        if name.endswith(PROJECTOR):
+            taken = self.projector(model) is not None
+        else:
+            taken = self._rival(model, None) is not None
+        if taken:
+            raise _taken()
+
+    async def adopt(self, part: Path, name: str) -> Entry | None:
+        """Make the whole file at ``part``, on the same file system, the model file ``name``; None
+        for a projector, which is no model by itself.
+
+        Raises :class:`BadInput` for a bad file and :class:`Conflict` as :meth:`check_free`; the
+        part stays where it was then.
+        """
+        model, path = model_id(name), self._folder / name
+        with self._reserved(name):
+            self.check_free(name)
+            if name.endswith(PROJECTOR):
+                await asyncio.to_thread(check_projector, part)
+                await asyncio.to_thread(_move, part, path)
+                return None
+            await asyncio.to_thread(check_chat_model, part)
+            await asyncio.to_thread(_move, part, path)
+            entry = self._entries[model] = await asyncio.to_thread(inspect, path)
+        log.info("took in %s, %d MiB", model, entry.bytes >> 20)
+        return entry
+
+    def projector(self, model: str) -> Path | None:
+        """The file with which ``model`` reads pictures, when it is here."""
+        path = self._folder / (model + PROJECTOR)
+        return path if path.exists() else None
+
     def withdraw(self, model: str) -> Entry:
         """Take a model off the list before its file goes; :class:`Forbidden` for the image's
         own.
@@ -120,7 +160,8 @@ class Store:
 
     async def delete(self, entry: Entry) -> None:
         """Delete the file of a model that was withdrawn and that nothing runs on any more."""
-        await asyncio.to_thread(entry.path.unlink, missing_ok=True)
+        for path in (entry.path, self._folder / (entry.id + PROJECTOR)):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
         await asyncio.to_thread(files.sync_folder, self._folder)
         log.info("deleted %s", entry.id)
 
@@ -138,20 +179,22 @@ class Store:
         return there
 
     @contextlib.contextmanager
-    def _reserved(self, model: str) -> Iterator[None]:
-        if model in self._arriving:
+    def _reserved(self, name: str) -> Iterator[None]:
+        if name in self._arriving:
             raise Conflict("a model of that name is being brought in right now")
-        self._arriving.add(model)
+        self._arriving.add(name)
         try:
             yield
         finally:
-            self._arriving.discard(model)
+            self._arriving.discard(name)
 
 
 def model_id(name: str) -> str:
-    """The id of the model in the file ``name``; :class:`BadInput` when no model can have it."""
+    """The id of the model that the file ``name`` is or belongs to; :class:`BadInput` when no model
+    can have it.
+    """
     files.safe_name(name)
-    model = name.removesuffix(SUFFIX)
+    model = name.removesuffix(PROJECTOR).removesuffix(SUFFIX)
     if model == name or not model or model != model.strip() or "," in model:
         raise BadInput(
             "a model's file name ends in .gguf and has no comma",
@@ -193,6 +236,14 @@ def check_chat_model(path: Path) -> None:
         )
 
 
+def check_projector(path: Path) -> None:
+    """:class:`BadInput` unless ``path`` is a whole GGUF projector for pictures (llama.cpp's
+    mmproj).
+    """
+    if gguf.read(path).metadata.get("general.architecture") != "clip":
+        raise BadInput("this is not a projector for pictures", code="unsupported_model")
+
+
 def gone() -> NotFound:
     """There is no such model, in OpenAI's words."""
     return NotFound(
@@ -207,6 +258,12 @@ def _taken() -> Conflict:
         "there is another model of that name",
         hint="delete it first, or bring this one under another name",
     )
+
+
+def _move(part: Path, path: Path) -> None:
+    _sync(part)
+    part.replace(path)
+    files.sync_folder(path.parent)
 
 
 def _sha256(path: Path) -> str:
