@@ -10,8 +10,8 @@ from pathlib import Path
 
 from goni_core.contract import Check
 from goni_core.errors import GoniError
+from goni_engine import device, selftest, watchdog
 from goni_engine import plan as plans
-from goni_engine import selftest, watchdog
 from goni_engine.card import CHAT, RERANK
 from goni_engine.device import Devices
 from goni_engine.instance import Instance
@@ -37,6 +37,10 @@ class Loader:
         self._folder = folder
         self._devices = devices
         self.tests: dict[str, Check] = {}
+
+    def own_memory(self) -> int:
+        """Bytes that are free now on GPUs with memory of their own; takes a second on such."""
+        return device.probe(self._program).own_memory if self._devices.separate else 0
 
     async def load(self, entry: Entry, plan: Plan) -> Instance:
         """``entry`` loaded and tested; :class:`LoadFailed` when it can't be or must not be used."""

@@ -195,10 +195,13 @@ class Supervisor:
         return idle, busy
 
     def _free(self) -> Memory:
-        """What can still be given: without what is promised to loaded models and not yet taken."""
+        """What can still be given: main memory, without what is promised to loaded models and not
+        yet taken, and the GPUs' own.
+        """
         memory = self._memory()
         pending = sum(instance.pending for instance in self._instances.values())
-        return replace(memory, available=memory.available - pending)
+        own = self._loader.own_memory()
+        return replace(memory, available=memory.available - pending + own)
 
     async def _wait_for_release(self, deadline: float, error: Unavailable) -> None:
         self._released.clear()
