@@ -20,6 +20,7 @@ from goni_core.errors import GoniError
 from goni_core.http import ANSWER_TIMEOUT, Incoming, Service
 from goni_gateway import budget, prompt, sse
 from goni_gateway.gateway import Gateway
+from goni_gateway.metrics import Meter
 from goni_gateway.people import Person
 from goni_gateway.prompt import Message
 
@@ -143,9 +144,10 @@ async def _search(rag: Service, person: Person, query: str) -> list[Source]:
     return [contract.source_from(source) for source in found]
 
 
-async def whole(gateway: Gateway, prepared: Prepared) -> dict[str, Any]:
+async def whole(gateway: Gateway, prepared: Prepared, meter: Meter) -> dict[str, Any]:
     """The engine's answer in one piece, with ``goni``."""
     said = await gateway.engine.call("POST", ROUTE, json=prepared.body, timeout=ANSWER_TIMEOUT)
+    meter.whole(said)
     return {**said, "goni": prepared.goni}
 
 
@@ -154,12 +156,14 @@ async def opened(gateway: Gateway, prepared: Prepared) -> Incoming:
     return await gateway.engine.open("POST", ROUTE, json=prepared.body)
 
 
-async def chunks(incoming: Incoming, goni: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+async def chunks(
+    incoming: Incoming, goni: dict[str, Any], meter: Meter
+) -> AsyncGenerator[bytes, None]:
     """The data of each event of a streamed answer; the first, which in OpenAI's streams only says
     who speaks, carries ``goni``.
     """
     waiting = True
-    async for data in passed(incoming):
+    async for data in passed(incoming, meter):
         chunk = sse.parsed(data) if waiting else {}
         if "choices" not in chunk:
             yield data
@@ -169,12 +173,13 @@ async def chunks(incoming: Incoming, goni: dict[str, Any]) -> AsyncGenerator[byt
             yield sse.dumped(block)
 
 
-async def passed(incoming: Incoming) -> AsyncGenerator[bytes, None]:
+async def passed(incoming: Incoming, meter: Meter) -> AsyncGenerator[bytes, None]:
     """The data of each event, as the engine sends it; one that breaks off becomes an error event,
     which OpenAI's clients raise.
     """
     try:
         async for data in sse.split(incoming.blocks()):
+            meter.event(data)
             yield data
     except GoniError as error:
         yield sse.dumped(web.error_body(error))

@@ -26,6 +26,7 @@ from goni_gateway.answer import Prepared, Question
 from goni_gateway.chats import Entry
 from goni_gateway.gateway import Gateway
 from goni_gateway.hangup import EventStream, unless_gone
+from goni_gateway.metrics import Meter
 from goni_gateway.people import Person
 
 LONGEST_QUESTION = 100_000
@@ -123,12 +124,15 @@ async def _answer(
         held.push_async_callback(exchange.store, stopped=True)
         held.enter_context(place)
         held.push_async_callback(incoming.close)
-        return EventStream(_followed(incoming, exchange), held.pop_all().aclose)
+        meter = gate.metrics.meter(question.model, place.joined)
+        return EventStream(_followed(incoming, exchange, meter), held.pop_all().aclose)
 
 
-async def _followed(incoming: Incoming, exchange: Exchange) -> AsyncGenerator[bytes, None]:
+async def _followed(
+    incoming: Incoming, exchange: Exchange, meter: Meter
+) -> AsyncGenerator[bytes, None]:
     """The answer's events, noted in ``exchange`` and stored before the last one."""
-    async for data in answer.chunks(incoming, exchange.goni):
+    async for data in answer.chunks(incoming, exchange.goni, meter):
         exchange.pieces.append(answer.delta_of(sse.parsed(data)))
         if data == b"[DONE]":
             await exchange.store(stopped=False)

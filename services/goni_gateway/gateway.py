@@ -17,6 +17,7 @@ from starlette.requests import Request
 from goni_core import files, paths
 from goni_core.http import Service
 from goni_gateway.database import Database
+from goni_gateway.metrics import Metrics
 from goni_gateway.people import node_of
 from goni_gateway.throttle import Throttle
 from goni_gateway.turns import Lines
@@ -33,8 +34,9 @@ class Gateway:
     engine: Service
     rag: Service
     state: Path
+    metrics: Metrics
+    lines: Lines
     throttle: Throttle = field(default_factory=Throttle)
-    lines: Lines = field(default_factory=Lines)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
 
     def mark_complete(self) -> None:
@@ -47,11 +49,14 @@ def open_gateway() -> Gateway:
     """The gateway of this node, as its database says it is."""
     state = paths.state_dir("gateway")
     database = Database(state / "gateway.db")
+    metrics = Metrics()
     gateway = Gateway(
         database,
         Service("the engine", paths.engine_socket()),
         Service("the document search", paths.rag_socket()),
         state,
+        metrics,
+        Lines(metrics.waited),
     )
     files.sweep(state)
     if database.run(node_of).complete:

@@ -20,6 +20,7 @@ from goni_gateway import answer, bodies, callers, gateway, models, sse
 from goni_gateway.answer import Question
 from goni_gateway.gateway import Gateway
 from goni_gateway.hangup import EventStream, unless_gone
+from goni_gateway.metrics import Meter
 from goni_gateway.people import Person
 
 
@@ -50,15 +51,18 @@ async def _chat(gate: Gateway, person: Person, question: Question) -> Response:
         held.enter_context(place)
         prepared = await answer.prepare(gate, person, question)
         await place.reached()
+        meter = gate.metrics.meter(question.model, place.joined)
         if not question.stream:
-            return JSONResponse(await answer.whole(gate, prepared))
+            return JSONResponse(await answer.whole(gate, prepared, meter))
         incoming = await answer.opened(gate, prepared)
         held.push_async_callback(incoming.close)
-        return EventStream(_framed(incoming, prepared.goni), held.pop_all().aclose)
+        return EventStream(_framed(incoming, prepared.goni, meter), held.pop_all().aclose)
 
 
-async def _framed(incoming: Incoming, goni: dict[str, Any]) -> AsyncGenerator[bytes, None]:
-    async for data in answer.chunks(incoming, goni):
+async def _framed(
+    incoming: Incoming, goni: dict[str, Any], meter: Meter
+) -> AsyncGenerator[bytes, None]:
+    async for data in answer.chunks(incoming, goni, meter):
         yield sse.event(data)
 
 
@@ -91,16 +95,18 @@ async def _relayed(
         place = await models.join(gate, person, model, kind, background=background)
         held.enter_context(place)
         await place.reached()
+        meter = gate.metrics.meter(model, place.joined)
         if not answer.streamed(body):
             said = await gate.engine.call("POST", route, json=passed_on, timeout=ANSWER_TIMEOUT)
+            meter.whole(said)
             return JSONResponse(said)
         incoming = await gate.engine.open("POST", route, json=passed_on)
         held.push_async_callback(incoming.close)
-        return EventStream(_passed(incoming), held.pop_all().aclose)
+        return EventStream(_passed(incoming, meter), held.pop_all().aclose)
 
 
-async def _passed(incoming: Incoming) -> AsyncGenerator[bytes, None]:
-    async for data in answer.passed(incoming):
+async def _passed(incoming: Incoming, meter: Meter) -> AsyncGenerator[bytes, None]:
+    async for data in answer.passed(incoming, meter):
         yield sse.event(data)
 
 

@@ -14,6 +14,7 @@ from goni_core.http import Incoming
 from goni_gateway import answer, bodies, callers, gateway, models, responses_input, sse
 from goni_gateway.gateway import Gateway
 from goni_gateway.hangup import EventStream, unless_gone
+from goni_gateway.metrics import Meter
 from goni_gateway.people import Person
 from goni_gateway.responses_output import Event, Outcome
 
@@ -34,18 +35,21 @@ async def _answer(gate: Gateway, person: Person, body: fields.Object) -> Respons
         prepared = await answer.prepare(gate, person, question)
         await place.reached()
         outcome = Outcome(body, prepared.goni)
+        meter = gate.metrics.meter(question.model, place.joined)
         if not question.stream:
-            outcome.take(await answer.whole(gate, prepared))
+            outcome.take(await answer.whole(gate, prepared, meter))
             outcome.finish()
             return JSONResponse(outcome.response)
         incoming = await answer.opened(gate, prepared)
         held.push_async_callback(incoming.close)
-        return EventStream(_events(incoming, outcome), held.pop_all().aclose)
+        return EventStream(_events(incoming, outcome, meter), held.pop_all().aclose)
 
 
-async def _events(incoming: Incoming, outcome: Outcome) -> AsyncGenerator[bytes, None]:
+async def _events(
+    incoming: Incoming, outcome: Outcome, meter: Meter
+) -> AsyncGenerator[bytes, None]:
     yield _written(outcome.begin())
-    async for data in answer.passed(incoming):
+    async for data in answer.passed(incoming, meter):
         chunk = sse.parsed(data)
         if error := chunk.get("error"):
             yield _written(outcome.fail("server_error", str(error.get("message", ""))))

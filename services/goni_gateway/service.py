@@ -21,6 +21,7 @@ from goni_gateway import (
     control,
     gateway,
     library_api,
+    metrics_api,
     openai_api,
     pages,
     people_api,
@@ -49,6 +50,7 @@ def application(gate: Gateway) -> Starlette:
         *people_api.ROUTES,
         *chat_api.ROUTES,
         *library_api.ROUTES,
+        *metrics_api.ROUTES,
         *pages.ROUTES,
     ]
     return web.application(routes, lifespan=gateway.carried(gate))

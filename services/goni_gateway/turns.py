@@ -11,6 +11,7 @@ ids only and holds nothing of their requests.
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import time
 from collections import OrderedDict, deque
@@ -31,6 +32,8 @@ PACE = 0.2
 """Weight of the latest turn in the mean that ``Retry-After`` is reckoned from."""
 
 Clock = Callable[[], float]
+Waited = Callable[[str, float], None]
+"""Is told the model and how many seconds a request waited for its turn there."""
 
 
 class Place:
@@ -46,15 +49,13 @@ class Place:
         self._turns = turns
         self._due = asyncio.Event()
 
-    async def reached(self) -> float:
-        """Wait for the turn; the seconds since joining. :class:`TooMany` after :data:`WAIT_S`."""
+    async def reached(self) -> None:
+        """Wait for the turn; :class:`TooMany` after :data:`WAIT_S`."""
         try:
             async with asyncio.timeout(WAIT_S):
                 await self._due.wait()
         except TimeoutError as error:
             raise self._turns.full() from error
-        assert self.began is not None
-        return self.began - self.joined
 
     def begin(self, now: float) -> None:
         self.began = now
@@ -76,11 +77,19 @@ class Place:
 
 
 class Turns:
-    """The turns at one model, ``slots`` at once; ``clock`` gives seconds that only grow."""
+    """The turns at one model, ``slots`` at once; ``clock`` gives seconds that only grow, and
+    ``waited`` is told how long each turn was waited for.
+    """
 
-    def __init__(self, slots: int = SLOTS, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        slots: int = SLOTS,
+        clock: Clock = time.monotonic,
+        waited: Callable[[float], None] | None = None,
+    ) -> None:
         self.slots = slots
         self._clock = clock
+        self._waited = waited
         # In each, the person at the front is the next; lines are never empty.
         self._interactive: OrderedDict[str, deque[Place]] = OrderedDict()
         self._background: OrderedDict[str, deque[Place]] = OrderedDict()
@@ -136,7 +145,9 @@ class Turns:
     def _advance(self) -> None:
         while (place := self._next()) is not None:
             self._running.add(place)
-            place.begin(self._clock())
+            place.begin(now := self._clock())
+            if self._waited is not None:
+                self._waited(now - place.joined)
 
     def _next(self) -> Place | None:
         """Take the next place out of the lines, if there is one and room for it."""
@@ -166,12 +177,16 @@ class Turns:
 class Lines:
     """The turns of every model, by its name: names of models that exist only."""
 
-    def __init__(self) -> None:
+    def __init__(self, waited: Waited | None = None) -> None:
+        self._waited = waited
         self._turns: dict[str, Turns] = {}
 
     def at(self, model: str, slots: int = 0) -> Turns:
         """The turns at ``model``; ``slots`` is what its engine says now (0: it doesn't)."""
-        turns = self._turns.setdefault(model, Turns())
+        if model not in self._turns:
+            told = functools.partial(self._waited, model) if self._waited else None
+            self._turns[model] = Turns(waited=told)
+        turns = self._turns[model]
         turns.slots = slots or turns.slots
         return turns
 

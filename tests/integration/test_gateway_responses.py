@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration import household
 from tests.integration.household import Household
@@ -226,3 +227,36 @@ def test_reranking_needs_a_model_for_it(home: Household) -> None:
         assert said.json()["error"]["code"] == "wrong_model"
         said = app.post("/v1/rerank", json={"model": "none", **body})
         assert said.json()["error"]["code"] == "model_not_found"
+
+
+def test_the_owner_sees_what_each_model_did(home: Household, client: openai.OpenAI) -> None:
+    for chunk in client.chat.completions.create(model="recites", messages=HELLO, stream=True):
+        assert chunk.id
+    with home.node.client(authorization=f"Bearer {home.node.a_key()}") as prometheus:
+        said = prometheus.get("/metrics")
+    assert said.headers["content-type"].startswith("text/plain")
+    found = {
+        (sample.name, sample.labels["model"], sample.labels.get("kind", "")): sample.value
+        for family in text_string_to_metric_families(said.text)
+        for sample in family.samples
+        if sample.labels.get("model") == "recites" and "le" not in sample.labels
+    }
+    assert found["goni_first_token_seconds_count", "recites", ""] >= 1
+    assert 0 < found["goni_first_token_seconds_sum", "recites", ""] < 300
+    assert found["goni_queue_wait_seconds_count", "recites", ""] >= 1
+    assert found["goni_tokens_per_second_count", "recites", ""] >= 1
+    assert found["goni_tokens_total", "recites", "generated"] >= len(RECITED.split())
+    assert found["goni_tokens_total", "recites", "prompt"] >= 1
+    assert found["goni_queue_running", "recites", ""] == 0
+    assert found["goni_queue_waiting", "recites", ""] == 0
+
+
+def test_metrics_are_for_the_owner_and_hold_nobody(home: Household) -> None:
+    member = home.node.member_key("Grace")
+    with home.node.client(authorization=f"Bearer {member}") as app:
+        assert app.get("/metrics").status_code == 403
+    with home.node.client() as stranger:
+        assert stranger.get("/metrics").status_code == 401
+    text = home.node.signed_in().get("/metrics").text
+    assert "Grace" not in text
+    assert "Ada" not in text
