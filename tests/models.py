@@ -31,8 +31,8 @@ class Shape:
 
 
 TINY = Shape(width=128, layers=2, heads=2, kv_heads=1, feed_forward=256)
-WORKING = Shape(width=768, layers=12, heads=12, kv_heads=4, feed_forward=3072)
-"""104 million parameters, so that decoding is real work."""
+WORKING = Shape(width=768, layers=16, heads=12, kv_heads=4, feed_forward=3072)
+"""139 million parameters, so that decoding is real work."""
 SPECIAL = ("<unk>", "<s>", "<|im_end|>", "<|im_start|>")
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 CHARACTERS = tuple("\u2581" + string.ascii_letters + string.digits + string.punctuation)
@@ -85,7 +85,7 @@ def write_tiny_chat_model(
 
 
 def write_working_model(path: Path, *, seed: int = 0, context: int = 4096) -> Path:
-    """Write a model of 104 million parameters in 8 bits (110 MB) to ``path``. It speaks as the
+    """Write a model of 139 million parameters in 8 bits (148 MB) to ``path``. It speaks as the
     tiny one does, a character per token, and never ends an answer by itself.
     """
     tensors = _tensors(np.random.default_rng(seed), len(TOKENS), WORKING)

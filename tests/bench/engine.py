@@ -44,7 +44,7 @@ class Plan:
     kills: int
 
 
-WHOLE = Plan(Sizes(pairs=200, rounds=5, tokens=96), kills=20)
+WHOLE = Plan(Sizes(pairs=200, rounds=5, tokens=64), kills=20)
 QUICK = Plan(Sizes(pairs=10, rounds=1, tokens=24), kills=2)
 
 
@@ -84,8 +84,10 @@ async def _speeds(ground: Ground, plan: Plan) -> tuple[list[Row], Measured]:
         plain = await speed.first_tokens(straight, door, sizes.pairs, asked)
         searched = ground.goni.with_documents()
         found = await speed.first_tokens(straight, searched, max(2, sizes.pairs // 4), asked)
-    with step(f"{sizes.rounds} rounds of 1, 4 and 16 streams"):
+    with step(f"1, 4 and 16 streams, {sizes.rounds} times"):
+        before = ground.goni.cpu_s()
         rounds = await speed.throughput(ground.goni.doors, straight, ground.others, sizes, say)
+        costs = speed.cost_rows(before, ground.goni.cpu_s(), rounds.tokens(door.name))
     with step("decoding beside llama-bench"):
         decoded = await speed.decoding(straight, ground.argv, sizes, say)
     others = [peer.name for peer in ground.others]
@@ -94,6 +96,7 @@ async def _speeds(ground: Ground, plan: Plan) -> tuple[list[Row], Measured]:
         *speed.first_token_rows("gateway with documents", found, targets=(None, None)),
         measured("first token: straight", [near * 1000 for near, _ in plain], "ms"),
         *speed.throughput_rows(rounds, door.name, straight.name, others),
+        *costs,
         *speed.decoding_rows(decoded),
     ], rounds
 

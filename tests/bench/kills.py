@@ -117,7 +117,7 @@ async def measure(goni: Goni, kills: int, say: Say) -> tuple[Load, list[float]]:
     """
     chosen = random.Random(6)
     load = Load(await undisturbed(goni.doors[0]))
-    say(f"{PROMPTS} undisturbed answers are known")
+    say(f"the undisturbed answers to {PROMPTS} prompts are known")
     asked = _forever(list(load.known), chosen)
     tasks = [
         asyncio.create_task(load.ask(goni.doors[place % len(goni.doors)], asked))

@@ -143,7 +143,7 @@ def words(number: float, unit: str) -> str:
         return f"{number / 1e6:.1f} MB"
     if unit in COUNTED:
         return f"{number:.0f} {unit}"
-    return f"{number:.2f} x" if unit == "x" else f"{number:.1f} {unit}"
+    return f"{number:.2f} {unit}" if unit in ("x", "ms") else f"{number:.1f} {unit}"
 
 
 def table(results: Sequence[tuple[str, Sequence[Row]]]) -> str:

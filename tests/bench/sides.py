@@ -35,7 +35,7 @@ from tests.integration.household import Household, running
 from tests.models import write_working_model
 
 MODEL = "working"
-MODEL_FILE = FOLDER / "working-1.gguf"
+MODEL_FILE = FOLDER / "working-2.gguf"
 """The number changes with what tests.models writes."""
 PEOPLE = 4
 READY_S = 120.0
@@ -45,7 +45,7 @@ PLAIN = {"goni": {"documents": False}}
 def model_file() -> Path:
     """The bench's model, written at first use."""
     if not MODEL_FILE.exists():
-        with step("writing a model of 104 million random weights"):
+        with step("writing a model of 139 million random weights"):
             FOLDER.mkdir(parents=True, exist_ok=True)
             half = MODEL_FILE.with_suffix(".part")
             write_working_model(half).rename(MODEL_FILE)
@@ -64,6 +64,11 @@ class Goni:
         process = self.household.node.process
         assert process is not None
         return process.pid
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds so far of what an answer's tokens pass through on their way."""
+        engine = self.household.others[0].pid
+        return {"gateway": cpu_s(self.gateway_pid), "engine service": cpu_s(engine)}
 
     def with_documents(self) -> Peer:
         """The first person's door, as apps knock that know nothing of Goni."""
@@ -144,6 +149,12 @@ def arguments(pid: int) -> list[str]:
     except OSError:
         return []
     return [os.fsdecode(word) for word in raw.split(b"\0")[:-1]]
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU time that a process has used (proc_pid_stat(5))."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def option(argv: Sequence[str], name: str) -> str:
@@ -234,7 +245,7 @@ def llama_bench(argv: Sequence[str], *, tokens: int, depth: int) -> float:
     """llama-bench's tokens a second with the model and threads of llama-server's ``argv``, for
     ``tokens`` tokens after a context of ``depth``.
     """
-    words = [paths.engine_dir() / "bin/llama-bench", "-m", option(argv, "--model")]
+    words = [str(paths.engine_dir() / "bin/llama-bench"), "-m", option(argv, "--model")]
     words += ["-t", option(argv, "--threads"), "-fa", option(argv, "--flash-attn")]
     words += ["-lm", option(argv, "--load-mode"), "-p", "0", "-n", str(tokens)]
     words += ["-d", str(depth), "-r", "1", "-o", "json"]

@@ -67,6 +67,11 @@ class Measured:
     def broken(self, side: str, streams: int) -> int:
         return sum(one.broken for one in self.rounds[side, streams])
 
+    def tokens(self, side: str) -> int:
+        """All tokens that came from ``side``."""
+        rounds = [one for (name, _), found in self.rounds.items() if name == side for one in found]
+        return sum(len(answer.text) for one in rounds for answer in one.answers)
+
     @property
     def sides(self) -> list[str]:
         return list(dict.fromkeys(side for side, _ in self.rounds))
@@ -169,6 +174,14 @@ def throughput_rows(found: Measured, door: str, straight: str, others: Sequence[
         for other in others
     ]
     return rows
+
+
+def cost_rows(before: dict[str, float], after: dict[str, float], tokens: int) -> list[Row]:
+    """CPU time that each service took for a token, from its CPU seconds before and after."""
+    return [
+        measured(f"CPU time per token: {name}", [(after[name] - start) * 1000 / tokens], "ms")
+        for name, start in before.items()
+    ]
 
 
 def counted(figure: str, counts: Sequence[float], *, target: float | None = None) -> Row:

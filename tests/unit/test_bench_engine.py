@@ -142,6 +142,16 @@ def test_throughput_is_compared_within_each_round() -> None:
     assert rows["streams cancelled by old"].value == 3
 
 
+def test_cpu_time_is_shared_among_the_tokens_that_came() -> None:
+    found = Measured({("gateway", 1): [Round((answer("abcd"), answer("ab")), 1.0, 4)]})
+    assert found.tokens("gateway") == 6
+    (row,) = speed.cost_rows({"gateway": 1.0}, {"gateway": 1.003}, 6)
+    assert (row.value, row.unit) == (0.5, "ms")
+    before = sides.cpu_s(os.getpid())
+    sum(range(3_000_000))
+    assert sides.cpu_s(os.getpid()) >= before > 0
+
+
 def test_nothing_at_all_is_no_division_by_zero() -> None:
     assert speed.ratios([1.0], [0.0]) == [0.0]
 
