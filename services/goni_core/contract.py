@@ -113,7 +113,8 @@ class ModelStats:
 @dataclass(frozen=True)
 class Incoming:
     """A model file on its way in: ``offset`` of its ``bytes`` are here. ``sha256`` is empty when
-    its sender didn't know it; ``touched`` is when something last came, in seconds since 1970.
+    its sender didn't know it; ``touched`` is when something last came, in seconds since 1970;
+    ``busy``: bytes are coming, or being checked, right now.
     """
 
     id: str
@@ -122,6 +123,7 @@ class Incoming:
     offset: int
     sha256: str
     touched: int
+    busy: bool
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""The one door for outbound HTTP: services call each other here, over Unix sockets.
+"""The one door for outbound HTTP: services call each other here, over Unix sockets, and what leaves
+the house leaves by :class:`Outside`.
 
 A caller gets parsed JSON or a :class:`GoniError` with the other side's own status and words; a
 service that can't be reached is :class:`Unavailable`.
@@ -7,6 +8,7 @@ service that can't be reached is :class:`Unavailable`.
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from goni_core.errors import GoniError, Unavailable
+from goni_core.errors import Forbidden, GoniError, Unavailable
 
 Timeout = httpx.Timeout
 """A request's limits in seconds, for callers whose patience differs from :data:`TIMEOUT`."""
@@ -23,6 +25,10 @@ STREAM_TIMEOUT = Timeout(600.0, connect=5.0)
 """For answers that an engine is still computing: seconds between two bytes."""
 ANSWER_TIMEOUT = Timeout(3600.0, connect=5.0)
 """For answers that come whole, after all of the computing."""
+
+OUTSIDE_TIMEOUT = Timeout(60.0, connect=15.0)
+REDIRECTS = 5
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class NoConnection(Unavailable):
@@ -193,3 +199,81 @@ def _relayed(status: int, body: bytes) -> GoniError:
     )
     error.status = status
     return error
+
+
+class Fetched:
+    """An answer from outside: its status, its headers, its body."""
+
+    def __init__(self, response: httpx.Response, hops: list[httpx.Headers]) -> None:
+        self.status = response.status_code
+        self._response = response
+        self._hops = hops
+
+    def header(self, name: str) -> str:
+        """This answer's header; empty when it has none of that name."""
+        return str(self._response.headers.get(name, ""))
+
+    def said_on_the_way(self, name: str) -> str:
+        """The header of this answer, or of the first redirection that led here and had it."""
+        found = (hop[name] for hop in (self._response.headers, *self._hops) if name in hop)
+        return next(found, "")
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """The body as it is on the line; :class:`Unavailable` when the line breaks."""
+        try:
+            async for block in self._response.aiter_raw():
+                yield block
+        except httpx.HTTPError as error:
+            raise _line(error) from error
+
+
+class Outside:
+    """The one way out of the house: GET over HTTPS with certificates checked, a few redirects, and
+    nothing sent but what the caller gives. Plain HTTP is for this machine itself only, where tests
+    serve.
+    """
+
+    def __init__(self) -> None:
+        self._client = httpx.AsyncClient(
+            verify=ssl.create_default_context(),
+            timeout=OUTSIDE_TIMEOUT,
+            trust_env=False,
+            headers={"user-agent": "goni", "accept-encoding": "identity"},
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def get(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[Fetched]:
+        """The answer to a GET, whatever its status; :class:`Unavailable` when there is none, and
+        :class:`Forbidden` for an address that isn't HTTPS.
+        """
+        hops: list[httpx.Headers] = []
+        address = httpx.URL(url)
+        local = address.scheme == "http" and address.host in LOOPBACK
+        try:
+            for _ in range(REDIRECTS):
+                if address.scheme != "https" and not (local and address.host in LOOPBACK):
+                    raise Forbidden("refused to download over an unprotected connection")
+                request = self._client.build_request("GET", address, headers=dict(headers))
+                response = await self._client.send(request, stream=True)
+                try:
+                    if response.next_request is None:
+                        yield Fetched(response, hops)
+                        return
+                    hops.append(response.headers)
+                    address = response.next_request.url
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _line(error) from error
+        raise Unavailable("the hub sends us in circles", code="line_failed")
+
+
+def _line(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"the connection to the outside failed ({type(error).__name__})",
+        hint="check the internet connection of this node",
+        code="line_failed",
+    )

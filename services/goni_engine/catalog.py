@@ -7,6 +7,7 @@ downloads takes the addresses and hashes from here.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from goni_engine.plan import Memory, reserve
 from goni_engine.store import PROJECTOR, SUFFIX
 
 SHIPPED = Path(__file__).with_name("catalog.yaml")
+ELSEWHERE = "GONI_CATALOG"
+"""Environment variable with another catalog's path, for tests."""
 KINDS = ("chat", "embedding", "rerank")
 SERVED = ("chat", "rerank")
 """Kinds that this version has a use for once they are here."""
@@ -106,8 +109,11 @@ class Catalog:
     entries: tuple[Entry, ...]
 
 
-def load(path: Path = SHIPPED) -> Catalog:
-    """The catalog in ``path``; :class:`BadInput` names what is wrong with it."""
+def load(path: Path | None = None) -> Catalog:
+    """The catalog in ``path`` (default: the shipped one); :class:`BadInput` names what is wrong
+    with it.
+    """
+    path = path or Path(os.environ.get(ELSEWHERE, SHIPPED))
     try:
         value = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -214,4 +214,5 @@ def _view(part: Part) -> contract.Incoming:
         offset=part.offset,
         sha256=part.wanted.sha256,
         touched=int(part.touched),
+        busy=part.busy,
     )

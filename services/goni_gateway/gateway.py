@@ -17,6 +17,7 @@ from starlette.requests import Request
 from goni_core import files, paths
 from goni_core.http import Service
 from goni_gateway.database import Database
+from goni_gateway.downloads import Downloads
 from goni_gateway.metrics import Metrics
 from goni_gateway.people import node_of
 from goni_gateway.throttle import Throttle
@@ -36,6 +37,7 @@ class Gateway:
     state: Path
     metrics: Metrics
     lines: Lines
+    downloads: Downloads
     throttle: Throttle = field(default_factory=Throttle)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,13 +52,15 @@ def open_gateway() -> Gateway:
     state = paths.state_dir("gateway")
     database = Database(state / "gateway.db")
     metrics = Metrics()
+    engine = Service("the engine", paths.engine_socket())
     gateway = Gateway(
         database,
-        Service("the engine", paths.engine_socket()),
+        engine,
         Service("the document search", paths.rag_socket()),
         state,
         metrics,
         Lines(metrics.waited),
+        Downloads(database, engine),
     )
     files.sweep(state)
     if database.run(node_of).complete:
@@ -68,6 +72,7 @@ def open_gateway() -> Gateway:
 
 
 async def close_gateway(gateway: Gateway) -> None:
+    await gateway.downloads.stop()
     await gateway.engine.close()
     await gateway.rag.close()
     gateway.database.close()

@@ -19,6 +19,7 @@ from goni_gateway import (
     account_api,
     chat_api,
     control,
+    downloads_api,
     gateway,
     library_api,
     metrics_api,
@@ -49,6 +50,7 @@ def application(gate: Gateway) -> Starlette:
         *account_api.ROUTES,
         *people_api.ROUTES,
         *chat_api.ROUTES,
+        *downloads_api.ROUTES,
         *library_api.ROUTES,
         *metrics_api.ROUTES,
         *pages.ROUTES,
@@ -63,6 +65,7 @@ async def run(settings: Settings) -> None:
     web_socket = _web_socket(settings)
     gate = gateway.open_gateway()
     try:
+        await gate.downloads.start()
         await serve.serve(
             [
                 Listener(
