@@ -38,7 +38,7 @@ BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 CHARACTERS = tuple("\u2581" + string.ascii_letters + string.digits + string.punctuation)
 TOKENS = SPECIAL + BYTES + CHARACTERS
 SPOKEN = ("\u2581", *string.ascii_lowercase, ".", "<|im_end|>")
-EIGHT_BITS = gguf.GGMLQuantizationType.Q8_0
+HALF = gguf.GGMLQuantizationType.F16
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -85,7 +85,7 @@ def write_tiny_chat_model(
 
 
 def write_working_model(path: Path, *, seed: int = 0, context: int = 4096) -> Path:
-    """Write a model of 139 million parameters in 8 bits (148 MB) to ``path``. It speaks as the
+    """Write a model of 139 million parameters in 16 bits (278 MB) to ``path``. It speaks as the
     tiny one does, a character per token, and never ends an answer by itself.
     """
     tensors = _tensors(np.random.default_rng(seed), len(TOKENS), WORKING)
@@ -144,7 +144,7 @@ def _write(
         if shape is TINY or tensor.ndim == 1:
             writer.add_tensor(name, tensor)
         else:
-            writer.add_tensor(name, gguf.quants.quantize(tensor, EIGHT_BITS), raw_dtype=EIGHT_BITS)
+            writer.add_tensor(name, gguf.quants.quantize(tensor, HALF), raw_dtype=HALF)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -156,7 +156,7 @@ def _add_parameters(writer: gguf.GGUFWriter, context: int, vocabulary: int, shap
     kinds = gguf.LlamaFileType
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name("tiny" if shape is TINY else "working")
-    writer.add_file_type(kinds.ALL_F32 if shape is TINY else kinds.MOSTLY_Q8_0)
+    writer.add_file_type(kinds.ALL_F32 if shape is TINY else kinds.MOSTLY_F16)
     writer.add_context_length(context)
     writer.add_embedding_length(shape.width)
     writer.add_block_count(shape.layers)

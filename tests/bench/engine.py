@@ -44,7 +44,7 @@ class Plan:
     kills: int
 
 
-WHOLE = Plan(Sizes(pairs=200, rounds=5, tokens=64), kills=20)
+WHOLE = Plan(Sizes(pairs=200, rounds=5, tokens=96), kills=20)
 QUICK = Plan(Sizes(pairs=10, rounds=1, tokens=24), kills=2)
 
 

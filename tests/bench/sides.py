@@ -35,7 +35,7 @@ from tests.integration.household import Household, running
 from tests.models import write_working_model
 
 MODEL = "working"
-MODEL_FILE = FOLDER / "working-2.gguf"
+MODEL_FILE = FOLDER / "working-3.gguf"
 """The number changes with what tests.models writes."""
 PEOPLE = 4
 READY_S = 120.0

@@ -92,7 +92,7 @@ def prompts(seed: int) -> Iterator[str]:
     while True:
         number += 1
         first, second = chosen.sample(WORDS, 2)
-        yield f"{number}: where is the {first} of the {second}?"
+        yield f"{number}: {first} of {second}?"
 
 
 def in_turns(compared: Sequence[T], turn: int) -> list[T]:
