@@ -31,7 +31,7 @@ from goni_gateway.database import Database
 from image.build import step
 from tests.bench.rows import FOLDER
 from tests.bench.streams import Line, Peer
-from tests.integration.household import Household, running
+from tests.integration.household import Household
 from tests.models import write_working_model
 
 MODEL = "working"
@@ -39,6 +39,7 @@ MODEL_FILE = FOLDER / "working-3.gguf"
 """The number changes with what tests.models writes."""
 PEOPLE = 4
 READY_S = 120.0
+STOP_S = 20.0
 PLAIN = {"goni": {"documents": False}}
 
 
@@ -94,22 +95,34 @@ class Goni:
 @contextlib.contextmanager
 def goni(folder: Path) -> Iterator[Goni]:
     """A node in ``folder`` with documents, the model loaded."""
-    with running(folder) as household:
-        browser = household.node.signed_in()
-        put(browser, "/api/models/working.gguf", model_file())
-        put(browser, "/api/documents/house.txt", b"The spare key hangs behind the watering can.\n")
-        doors = tuple(
-            Peer(
-                "gateway",
-                MODEL,
-                port=household.node.port,
-                tls=ssl.create_default_context(cafile=household.node.crt),
-                key=key,
-                fields=PLAIN,
-            )
-            for key in member_keys(household.node.state / "gateway/gateway.db")
-        )
-        yield Goni(household, doors)
+    household = Household(folder)
+    try:
+        household.start()
+        household.node.set_up()
+        with household.node.signed_in() as browser:
+            put(browser, "/api/models/working.gguf", model_file())
+            put(browser, "/api/documents/house.txt", b"The spare key hangs by the watering can.\n")
+        found = member_keys(household.node.state / "gateway/gateway.db")
+        yield Goni(household, tuple(door(household, key) for key in found))
+    finally:
+        for process in (household.node.process, *household.others):
+            end(process)
+
+
+def door(household: Household, key: str) -> Peer:
+    """The way in over TLS for the person with ``key``."""
+    trusted = ssl.create_default_context(cafile=household.node.crt)
+    return Peer("gateway", MODEL, port=household.node.port, tls=trusted, key=key, fields=PLAIN)
+
+
+def end(process: subprocess.Popen[bytes] | None) -> None:
+    """End a process that was started here, if it was, however far it had come."""
+    if process is not None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_S)
+        process.kill()
+        process.wait()
 
 
 def put(client: httpx.Client, path: str, content: Path | bytes) -> None:
@@ -214,11 +227,7 @@ def served(argv: Sequence[str], peer: Peer, log: Path, *, env: dict[str, str]) -
             time.sleep(0.1)
         yield
     finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        process.kill()
-        process.wait()
+        end(process)
 
 
 def ready(peer: Peer) -> bool:
