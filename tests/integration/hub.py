@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.server
 import re
 import ssl
@@ -10,7 +11,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+REPO = "someone/tiny-GGUF"
 STORE = "/store"
 """Below this address are the files; every other address redirects here, as the real hub does."""
 
@@ -138,3 +143,43 @@ def _file(request: http.server.BaseHTTPRequestHandler, hub: Hub, served: Served)
     while served.endless:
         request.wfile.write(bytes(1 << 15))
         hub.sent += 1 << 15
+
+
+def path_of(model: str) -> str:
+    return f"/{REPO}/resolve/main/{model}.gguf"
+
+
+def catalog_for(content: bytes) -> str:
+    """A catalog whose every model is ``content``: ``tiny`` and ``other`` with its hash, ``wrong``
+    with another, ``unknown`` without one, ``huge`` too large for any memory, ``idle`` without use.
+    """
+
+    def entry(name: str, sha256: str | None) -> dict[str, Any]:
+        stated = {"hash_from": "hub"} if sha256 else {}
+        return {
+            "id": name,
+            "title": name.title(),
+            "kind": "embedding" if name == "idle" else "chat",
+            "use": "For tests.",
+            "source": {"repo": REPO, "revision": "main"},
+            "file": f"{name}.gguf",
+            "bytes": len(content),
+            "sha256": sha256,
+            **stated,
+            "licence": "none",
+            "memory": 1 << 41 if name == "huge" else len(content) * 2,
+            "context": 512,
+            "parameters": {"total": 0.001, "active": 0.001},
+        }
+
+    right = hashlib.sha256(content).hexdigest()
+    names = {
+        "tiny": right,
+        "other": right,
+        "idle": right,
+        "huge": right,
+        "wrong": "0" * 64,
+        "unknown": None,
+    }
+    models = [entry(name, sha256) for name, sha256 in names.items()]
+    return yaml.safe_dump({"version": 1, "hub": "https://hub.invalid", "models": models})

@@ -14,14 +14,11 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from tests.hostile import hostile
 from tests.integration import engine_node, gateway_node, hub
-from tests.integration.hub import Hub
+from tests.integration.hub import REPO, Hub
 from tests.models import write_tiny_chat_model
-
-REPO = "someone/tiny-GGUF"
 
 
 @dataclass
@@ -37,7 +34,7 @@ class Site:
     owner: httpx.Client
 
     def path(self, model: str) -> str:
-        return f"/{REPO}/resolve/main/{model}.gguf"
+        return hub.path_of(model)
 
     def start(self, **body: str) -> str:
         said = self.owner.post("/api/downloads", json=body)
@@ -75,36 +72,11 @@ class Site:
         return [path.name for path in (self.engine.folder / "state/engine/incoming").iterdir()]
 
 
-def catalog_for(content: bytes) -> str:
-    def entry(name: str, sha256: str | None) -> dict[str, Any]:
-        stated = {"hash_from": "hub"} if sha256 else {}
-        return {
-            "id": name,
-            "title": name.title(),
-            "kind": "embedding" if name == "idle" else "chat",
-            "use": "For tests.",
-            "source": {"repo": REPO, "revision": "main"},
-            "file": f"{name}.gguf",
-            "bytes": len(content),
-            "sha256": sha256,
-            **stated,
-            "licence": "none",
-            "memory": len(content) * 2,
-            "context": 512,
-            "parameters": {"total": 0.001, "active": 0.001},
-        }
-
-    right = hashlib.sha256(content).hexdigest()
-    names = {"tiny": right, "other": right, "idle": right, "wrong": "0" * 64, "unknown": None}
-    models = [entry(name, sha256) for name, sha256 in names.items()]
-    return yaml.safe_dump({"version": 1, "hub": "https://hub.invalid", "models": models})
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     content = write_tiny_chat_model(folder / "m.gguf", seed=5).read_bytes()
-    (folder / "catalog.yaml").write_text(catalog_for(content), encoding="utf-8")
+    (folder / "catalog.yaml").write_text(hub.catalog_for(content), encoding="utf-8")
     (folder / "hub").mkdir()
     certificate = gateway_node.certificate(folder / "hub")
     with hub.running(certificate) as served, pytest.MonkeyPatch.context() as patch:

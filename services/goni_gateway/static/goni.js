@@ -1,6 +1,8 @@
 // The pages' one script: fills the frames that the gateway renders, through /api. Text from
 // outside only ever becomes text nodes, never markup.
 
+export { $, call, fill, made, remover, row, say, size, wordsOf }; // for pages with a script of their own
+
 const $ = (id) => document.getElementById(id);
 const page = document.body.dataset.page;
 
@@ -240,7 +242,7 @@ function chatPage() {
   show(wanted).catch(() => show(null)).catch((error) => say(error.message));
 }
 
-// --- documents, models, keys ---------------------------------------------------------------
+// --- documents, keys ---------------------------------------------------------------
 
 function row(title, details, bad, button) {
   const what = made("div", { className: "what" }, made("strong", {}, title), made("span", {}, details),
@@ -316,20 +318,6 @@ function documentsPage() {
       remover("Delete", file.name, `/api/documents/${encodeURIComponent(file.name)}`, refresh))), "No documents yet.");
   };
   uploads("/api/documents", refresh);
-  refresh().catch((error) => say(error.message));
-}
-
-function modelsPage() {
-  const kinds = { chat: "answers", embedding: "finds passages" };
-  const states = { available: "ready", loading: "being loaded", loaded: "loaded", unusable: "not usable" };
-  const refresh = async () => {
-    const { models } = await call("GET", "/api/models");
-    fill(models.map((model) => row(model.id,
-      [kinds[model.kind] ?? model.kind, size(model.bytes), `context ${model.context.toLocaleString()} tokens`, states[model.state] ?? model.state].join(" · "),
-      model.reason, document.body.dataset.role === "owner" && model.kind === "chat"
-        ? remover("Delete", model.id, `/api/models/${encodeURIComponent(model.id)}`, refresh) : null)), "No models yet.");
-  };
-  uploads("/api/models", refresh);
   refresh().catch((error) => say(error.message));
 }
 
@@ -484,4 +472,4 @@ function signInPage() {
 }
 
 if ($("sign-out")) $("sign-out").onclick = () => call("POST", "/api/sign-out").finally(() => location.assign("/sign-in"));
-({ "sign-in": signInPage, chat: chatPage, documents: documentsPage, models: modelsPage, keys: keysPage, people: peoplePage, join: joinPage })[page]?.();
+({ "sign-in": signInPage, chat: chatPage, documents: documentsPage, keys: keysPage, people: peoplePage, join: joinPage })[page]?.();
