@@ -19,7 +19,7 @@ from goni_gateway.people import Person
 from goni_gateway.responses_output import Event, Outcome
 
 
-async def create(request: Request) -> Response:
+async def create_response(request: Request) -> Response:
     person = await callers.person(request)
     body = await bodies.read_json(request)
     return await unless_gone(request.receive, _answer(gateway.of(request), person, body))
@@ -66,4 +66,4 @@ def _written(events: list[Event]) -> bytes:
     )
 
 
-ROUTES = [Route("/v1/responses", create, methods=["POST"])]
+ROUTES = [Route("/v1/responses", create_response, methods=["POST"])]

@@ -11,6 +11,7 @@ from pathlib import Path
 from socket import socket
 
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from goni_core import paths, serve, web
 from goni_core.errors import GoniError
@@ -24,6 +25,7 @@ from goni_gateway import (
     library_api,
     metrics_api,
     openai_api,
+    openapi,
     pages,
     people_api,
     responses_api,
@@ -44,7 +46,12 @@ class Settings:
 
 def application(gate: Gateway) -> Starlette:
     """What the web listener serves, without the outermost layer."""
-    routes = [
+    return web.application(routes(), lifespan=gateway.carried(gate))
+
+
+def routes() -> list[BaseRoute]:
+    """All that is served on the web listener."""
+    return [
         *openai_api.ROUTES,
         *responses_api.ROUTES,
         *account_api.ROUTES,
@@ -53,9 +60,9 @@ def application(gate: Gateway) -> Starlette:
         *downloads_api.ROUTES,
         *library_api.ROUTES,
         *metrics_api.ROUTES,
+        *openapi.ROUTES,
         *pages.ROUTES,
     ]
-    return web.application(routes, lifespan=gateway.carried(gate))
 
 
 async def run(settings: Settings) -> None:
