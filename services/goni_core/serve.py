@@ -18,8 +18,12 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 from systemd import daemon
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
+
+HEAD_S = 20.0
+"""Seconds that the head of a request may take to arrive."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,38 @@ class Listener:
     @property
     def due(self) -> bool:
         return self.when is None or self.when.is_set()
+
+
+class _Protocol(H11Protocol):
+    """Gives a request's head :data:`HEAD_S` to arrive, from the connection's or from its first
+    byte: uvicorn waits for ever, so that a few hundred trickling clients would use up its files.
+    """
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
+        super().connection_made(transport)
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._expect_head()
+        else:
+            self._stop_expecting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_expecting()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(HEAD_S, self.transport.abort)
+
+    def _stop_expecting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _Server(uvicorn.Server):
@@ -157,7 +193,7 @@ async def _first(event: asyncio.Event, *, before: asyncio.Event) -> bool:
 def _config(listener: Listener) -> uvicorn.Config:
     return uvicorn.Config(
         listener.app,
-        http="h11",
+        http=_Protocol,
         ws="none",
         loop="asyncio",
         lifespan="on",

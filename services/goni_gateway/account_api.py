@@ -14,7 +14,17 @@ from starlette.routing import Route
 from goni_core import fields, web
 from goni_core.contract import plain
 from goni_core.errors import Forbidden, NotAllowed
-from goni_gateway import callers, gateway, keys, origins, passwords, people, sessions, sign_ins
+from goni_gateway import (
+    bodies,
+    callers,
+    gateway,
+    keys,
+    origins,
+    passwords,
+    people,
+    sessions,
+    sign_ins,
+)
 from goni_gateway.people import Person
 
 log = logging.getLogger(__name__)
@@ -23,7 +33,7 @@ log = logging.getLogger(__name__)
 async def sign_in(request: Request) -> Response:
     if callers.from_elsewhere(request.headers):
         raise Forbidden("that request comes from another site", code="cross_site")
-    body = await web.read_json(request)
+    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
     fields.only(body, {"name", "password"})
     name = fields.text(body, "name", longest=people.LONGEST_NAME)
     password = fields.text(body, "password", longest=passwords.LONGEST)
@@ -75,7 +85,7 @@ async def list_keys(request: Request) -> Response:
 
 async def create_key(request: Request) -> Response:
     person = await callers.signed_in(request)
-    body = await web.read_json(request)
+    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
     fields.only(body, {"name"})
     name = people.display_name(body, "name")
     key, secret = await gateway.of(request).database.do(keys.create, person, name)
@@ -108,7 +118,7 @@ async def close_origin(request: Request) -> Response:
 
 
 async def _origin(request: Request) -> str:
-    body = await web.read_json(request)
+    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
     fields.only(body, {"origin"})
     return fields.text(body, "origin", longest=300)
 

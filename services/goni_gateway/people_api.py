@@ -18,6 +18,7 @@ from goni_core.contract import plain
 from goni_core.errors import Forbidden
 from goni_core.http import Service
 from goni_gateway import (
+    bodies,
     callers,
     gateway,
     invitations,
@@ -44,7 +45,7 @@ async def list_people(request: Request) -> Response:
 
 async def invite(request: Request) -> Response:
     await callers.signed_in_owner(request)
-    body = await web.read_json(request)
+    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
     fields.only(body, {"name", "role"})
     name, role = people.display_name(body, "name"), people.role_from(body)
     made, code = await gateway.of(request).database.do(invitations.invite, name, role)
@@ -70,7 +71,7 @@ async def remove(request: Request) -> Response:
     documents can't be deleted now, the owner sees that and removes them again later.
     """
     owner = await callers.signed_in_owner(request)
-    body = await web.read_json(request)
+    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
     fields.only(body, {"name"})
     name = fields.text(body, "name", longest=people.LONGEST_NAME)
     gate, person_id = gateway.of(request), request.path_params["person"]
@@ -111,7 +112,7 @@ async def _sign_ins(request: Request, person_id: str) -> Response:
 async def change_password(request: Request) -> Response:
     """A new password for oneself; it ends one's other sessions."""
     person, gate = await callers.signed_in(request), gateway.of(request)
-    body = await web.read_json(request)
+    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
     fields.only(body, {"old", "new"})
     old = fields.text(body, "old", longest=passwords.LONGEST)
     new = fields.text(body, "new", longest=passwords.LONGEST)
@@ -139,7 +140,7 @@ async def show_invitation(request: Request) -> Response:
 async def join(request: Request) -> Response:
     if callers.from_elsewhere(request.headers):
         raise Forbidden("that request comes from another site", code="cross_site")
-    body = await web.read_json(request)
+    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
     fields.only(body, {"code", "password"})
     code = fields.text(body, "code", longest=100)
     password = fields.text(body, "password", longest=passwords.LONGEST)
@@ -155,7 +156,7 @@ async def join(request: Request) -> Response:
 
 
 async def _code(request: Request) -> str:
-    body = await web.read_json(request)
+    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
     fields.only(body, {"code"})
     return fields.text(body, "code", longest=100)
 
