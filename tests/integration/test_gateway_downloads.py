@@ -53,6 +53,14 @@ class Site:
             time.sleep(0.05)
         return job
 
+    def told(self, key: str) -> dict[str, Any]:
+        """Wait until the job says what went wrong."""
+        end = time.monotonic() + 30
+        while not (job := self.job(key))["reason"]:
+            assert time.monotonic() < end, job
+            time.sleep(0.05)
+        return job
+
     def begun(self, key: str) -> int:
         """Wait until some of it is here; how much."""
         end = time.monotonic() + 20
@@ -290,9 +298,7 @@ def test_a_cancelled_download_leaves_nothing(site: Site) -> None:
 def test_a_hub_out_of_order_is_tried_again(site: Site) -> None:
     served = site.hub.serve(site.path("tiny"), site.content, status=503)
     key = site.start(model="tiny")
-    while not site.job(key)["reason"]:
-        time.sleep(0.05)
-    assert site.job(key)["state"] == "running"
+    assert site.told(key)["state"] == "running"
     served.status = 0
     assert site.until(key, "done", "failed")["state"] == "done"
 
@@ -308,8 +314,7 @@ def test_a_refusal_of_the_hub_ends_it_with_the_reason(site: Site, status: int, w
 def test_no_redirection_leads_off_a_protected_connection(site: Site, where: str) -> None:
     site.hub.serve(site.path("tiny"), site.content, redirect=where)
     key = site.start(model="tiny")
-    while not (job := site.job(key))["reason"]:
-        time.sleep(0.05)
+    job = site.told(key)
     assert job["done_bytes"] == 0
     assert site.hub.asked == []
 
@@ -321,8 +326,7 @@ def test_a_hub_whose_certificate_nobody_vouches_for_is_not_asked(
         impostor.serve(site.path("tiny"), site.content)
         site.hub.serve(site.path("tiny"), site.content, redirect=impostor.address + hub.STORE)
         key = site.start(model="tiny")
-        while not (job := site.job(key))["reason"]:
-            time.sleep(0.05)
+        job = site.told(key)
         assert "connection to the outside failed" in job["reason"]
         assert impostor.headers == []
 
@@ -330,8 +334,7 @@ def test_a_hub_whose_certificate_nobody_vouches_for_is_not_asked(
 def test_a_hub_that_sends_us_in_circles_is_left(site: Site) -> None:
     site.hub.serve(site.path("tiny"), site.content, redirect=site.path("tiny"))
     key = site.start(model="tiny")
-    while not (job := site.job(key))["reason"]:
-        time.sleep(0.05)
+    job = site.told(key)
     assert "circles" in job["reason"]
 
 
