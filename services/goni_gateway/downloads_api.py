@@ -30,7 +30,7 @@ async def catalog(request: Request) -> Response:
     return JSONResponse({"models": said.get("models", [])})
 
 
-async def listed(request: Request) -> Response:
+async def list_downloads(request: Request) -> Response:
     await callers.owner(request)
     downloads = gateway.of(request).downloads
     return JSONResponse(
@@ -38,7 +38,7 @@ async def listed(request: Request) -> Response:
     )
 
 
-async def start(request: Request) -> Response:
+async def start_download(request: Request) -> Response:
     await callers.owner(request)
     body = await bodies.read_json(request)
     gate = gateway.of(request)
@@ -72,25 +72,25 @@ def _direct(body: fields.Object) -> tuple[str, Remote]:
     return file.removesuffix(".gguf"), Remote(f"/{repo}/resolve/main/{file}", file, 0, "")
 
 
-async def pause(request: Request) -> Response:
+async def pause_download(request: Request) -> Response:
     await callers.owner(request)
     await gateway.of(request).downloads.pause(_key(request))
     return JSONResponse({"paused": True})
 
 
-async def resume(request: Request) -> Response:
+async def resume_download(request: Request) -> Response:
     await callers.owner(request)
     await gateway.of(request).downloads.resume(_key(request))
     return JSONResponse({"resumed": True})
 
 
-async def remove(request: Request) -> Response:
+async def remove_download(request: Request) -> Response:
     await callers.owner(request)
     await gateway.of(request).downloads.remove(_key(request))
     return JSONResponse({"deleted": True})
 
 
-async def limit(request: Request) -> Response:
+async def limit_downloads(request: Request) -> Response:
     await callers.owner(request)
     body = await bodies.read_json(request)
     fields.only(body, {"bytes_per_second"})
@@ -101,12 +101,12 @@ async def limit(request: Request) -> Response:
     return JSONResponse({"bytes_per_second": value})
 
 
-async def incoming(request: Request) -> Response:
+async def list_uploads(request: Request) -> Response:
     await callers.owner(request)
     return JSONResponse(await gateway.of(request).engine.call("GET", "/incoming"))
 
 
-async def begin(request: Request) -> Response:
+async def begin_upload(request: Request) -> Response:
     await callers.owner(request)
     body = await bodies.read_json(request)
     files.safe_name(fields.text(body, "name", longest=240))
@@ -116,12 +116,12 @@ async def begin(request: Request) -> Response:
     )
 
 
-async def one(request: Request) -> Response:
+async def one_upload(request: Request) -> Response:
     await callers.owner(request)
     return JSONResponse(await gateway.of(request).engine.call("GET", f"/incoming/{_key(request)}"))
 
 
-async def append(request: Request) -> Response:
+async def continue_upload(request: Request) -> Response:
     await callers.owner(request)
     size = web.content_length(request.headers)
     if size is None:
@@ -139,7 +139,7 @@ async def append(request: Request) -> Response:
     return JSONResponse(said)
 
 
-async def discard(request: Request) -> Response:
+async def discard_upload(request: Request) -> Response:
     await callers.owner(request)
     await gateway.of(request).engine.call("DELETE", f"/incoming/{_key(request)}")
     return JSONResponse({"deleted": True})
@@ -154,15 +154,15 @@ def _key(request: Request) -> str:
 
 ROUTES = [
     Route("/api/catalog", catalog, methods=["GET"]),
-    Route("/api/downloads", listed, methods=["GET"]),
-    Route("/api/downloads", start, methods=["POST"]),
-    Route("/api/downloads/limit", limit, methods=["PUT"]),
-    Route("/api/downloads/{key}", remove, methods=["DELETE"]),
-    Route("/api/downloads/{key}/pause", pause, methods=["POST"]),
-    Route("/api/downloads/{key}/resume", resume, methods=["POST"]),
-    Route("/api/incoming", incoming, methods=["GET"]),
-    Route("/api/incoming", begin, methods=["POST"]),
-    Route("/api/incoming/{key}", one, methods=["GET"]),
-    Route("/api/incoming/{key}", append, methods=["PATCH"]),
-    Route("/api/incoming/{key}", discard, methods=["DELETE"]),
+    Route("/api/downloads", list_downloads, methods=["GET"]),
+    Route("/api/downloads", start_download, methods=["POST"]),
+    Route("/api/downloads/limit", limit_downloads, methods=["PUT"]),
+    Route("/api/downloads/{key}", remove_download, methods=["DELETE"]),
+    Route("/api/downloads/{key}/pause", pause_download, methods=["POST"]),
+    Route("/api/downloads/{key}/resume", resume_download, methods=["POST"]),
+    Route("/api/incoming", list_uploads, methods=["GET"]),
+    Route("/api/incoming", begin_upload, methods=["POST"]),
+    Route("/api/incoming/{key}", one_upload, methods=["GET"]),
+    Route("/api/incoming/{key}", continue_upload, methods=["PATCH"]),
+    Route("/api/incoming/{key}", discard_upload, methods=["DELETE"]),
 ]

@@ -99,6 +99,22 @@ BODIES: dict[str, Schema] = {
     "remove": _object(("name",), name=_NAME),
     "show_invitation": _object(("code",), code=_text(100)),
     "join": _object(("code", "password"), code=_text(100), password=_PASSWORD),
+    "start_download": {
+        "anyOf": [
+            _object(("model",), model=_text(100)),
+            _object(("repo", "file"), repo=_text(200), file=_text(200)),
+        ]
+    },
+    "limit_downloads": _object(
+        ("bytes_per_second",), bytes_per_second={"type": "integer", "minimum": 0}
+    ),
+    "begin_upload": _object(
+        ("name", "bytes"),
+        name=_text(240),
+        bytes={"type": "integer", "minimum": 1},
+        sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        tag=_text(200),
+    ),
     "send_message": _object(
         ("model", "content"),
         model=_MODEL,
@@ -108,7 +124,7 @@ BODIES: dict[str, Schema] = {
     ),
 }
 """What the JSON body of each handler holds."""
-BODILESS = frozenset({"sign_out", "create_chat", "reset"})
+BODILESS = frozenset({"sign_out", "create_chat", "reset", "pause_download", "resume_download"})
 """Handlers of POST that read no body."""
 _ERROR = _object(
     ("error",),
@@ -172,7 +188,7 @@ def _operation(method: str, route: Route) -> dict[str, Any]:
     if name in BODIES:
         content = {"application/json": {"schema": BODIES[name]}}
         operation["requestBody"] = {"required": True, "content": content}
-    elif method == "PUT":
+    elif method in ("PUT", "PATCH"):
         operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     return operation
 
