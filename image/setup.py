@@ -37,7 +37,25 @@ PACKAGES = (
 )
 """What a build host needs from Debian; everything else is in the tools tree or in ``.venv``."""
 LEAST_PYTHON = (3, 11)
+ROOM = 4 << 30
+"""Bytes that ``.venv``, the engine and its build take; an image takes more (``image.build``)."""
 MODEL = Path("out/models") / EMBEDDING_FILE
+
+
+def check_room() -> None:
+    """Refuse what would fail half-way, where the reason would be hard to see."""
+    here = Path.cwd()
+    for place in (here, here / "out", VENV):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise GoniError(
+                f"{place} is not writable", hint="run as the user who owns the checkout"
+            )
+    free = shutil.disk_usage(here).free
+    if free < ROOM and not (VENV / "goni-key").exists():
+        raise GoniError(
+            f"{free / (1 << 30):.1f} GiB free in {here}, setting up takes {ROOM >> 30} GiB",
+            hint="free some disk space",
+        )
 
 
 def missing_packages() -> list[str]:
@@ -106,6 +124,7 @@ def main() -> None:
     if sys.version_info < LEAST_PYTHON:
         exit_with(GoniError("Python 3.11 or newer is needed", hint="use Debian 12 or newer"))
     try:
+        check_room()
         install_packages()
         make_venv()
         # From here on with the packages that .venv holds.

@@ -172,3 +172,19 @@ def test_checksums_of_sparse_files_are_sha256sums(
     sums = build.write_checksums("goni_1_x86-64")
     wanted = hashlib.sha256(image.read_bytes()).hexdigest()
     assert sums.read_text() == f"{wanted}  {image.name}\n"
+
+
+def test_setup_says_that_the_disk_is_full_or_the_folder_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    setup.check_room()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(10 << 30, 9 << 30, 1 << 30))
+    with pytest.raises(GoniError, match=r"1\.0 GiB free .* takes 4 GiB"):
+        setup.check_room()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/goni-key").write_text("made already")
+    setup.check_room()
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    with pytest.raises(GoniError, match="not writable"):
+        setup.check_room()
