@@ -35,7 +35,7 @@ from tests.integration.household import Household
 from tests.models import write_working_model
 
 MODEL = "working"
-MODEL_FILE = FOLDER / "working-3.gguf"
+MODEL_FILE = FOLDER / "working-4.gguf"
 """The number changes with what tests.models writes."""
 PEOPLE = 4
 READY_S = 120.0
@@ -46,7 +46,7 @@ PLAIN = {"goni": {"documents": False}}
 def model_file() -> Path:
     """The bench's model, written at first use."""
     if not MODEL_FILE.exists():
-        with step("writing a model of 139 million random weights"):
+        with step("writing a model of 70 million random weights"):
             FOLDER.mkdir(parents=True, exist_ok=True)
             half = MODEL_FILE.with_suffix(".part")
             write_working_model(half).rename(MODEL_FILE)
@@ -97,9 +97,8 @@ def goni(folder: Path) -> Iterator[Goni]:
     """A node in ``folder`` with documents, the model loaded."""
     household = Household(folder)
     try:
-        household.start()
-        household.node.set_up()
-        with household.node.signed_in() as browser:
+        start(household)
+        with contextlib.closing(household.node.signed_in()) as browser:
             put(browser, "/api/models/working.gguf", model_file())
             put(browser, "/api/documents/house.txt", b"The spare key hangs by the watering can.\n")
         found = member_keys(household.node.state / "gateway/gateway.db")
@@ -107,6 +106,17 @@ def goni(folder: Path) -> Iterator[Goni]:
     finally:
         for process in (household.node.process, *household.others):
             end(process)
+
+
+def start(household: Household) -> None:
+    """Start every service and give the node an owner; :class:`GoniError` when that takes too long
+    for the tests' patience.
+    """
+    try:
+        household.start()
+        household.node.set_up()
+    except AssertionError as error:
+        raise GoniError(f"the node did not start: {error}", hint="is the machine busy?") from error
 
 
 def door(household: Household, key: str) -> Peer:
