@@ -60,15 +60,15 @@ class Incoming:
 class Service:
     """A client of one service's Unix socket.
 
-    ``name`` is what errors call it ("the engine"); ``socket`` its path. Close with :meth:`close`.
+    ``name`` is what errors call it ("the engine"); ``socket`` its path; ``kept`` how many idle
+    connections are used again. Close with :meth:`close`.
     """
 
-    def __init__(self, name: str, socket: Path) -> None:
+    def __init__(self, name: str, socket: Path, *, kept: int = 32) -> None:
         self.name = name
         self.socket = socket
-        transport = httpx.AsyncHTTPTransport(
-            uds=str(socket), limits=httpx.Limits(max_connections=None, max_keepalive_connections=32)
-        )
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept)
+        transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=limits)
         self._client = httpx.AsyncClient(
             transport=transport, base_url="http://localhost", timeout=TIMEOUT, trust_env=False
         )

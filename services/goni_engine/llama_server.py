@@ -41,7 +41,9 @@ class LlamaServer:
     """A running llama-server. ``service`` is the HTTP client of its socket."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path, socket: Path) -> None:
-        self.service = http.Service("the engine", socket)
+        # It closes the connection after a stream without saying so: the next request on it would
+        # be lost half of the time.
+        self.service = http.Service("the engine", socket, kept=0)
         self._process = process
         self._folder = folder
         self._said: deque[str] = deque(maxlen=20)
