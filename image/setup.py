@@ -39,6 +39,8 @@ PACKAGES = (
 LEAST_PYTHON = (3, 11)
 ROOM = 4 << 30
 """Bytes that ``.venv``, the engine and its build take; an image takes more (``image.build``)."""
+CLIENT = Path("out/cache/llm")
+CLIENT_PIN = "llm==0.36"
 MODEL = Path("out/models") / EMBEDDING_FILE
 
 
@@ -120,6 +122,21 @@ def make_venv() -> None:
     files.write(stamp, key.encode())
 
 
+def make_client() -> None:
+    """The command-line client that the tests ask with, apart from ``.venv``: it wants other
+    versions of the same packages.
+    """
+    stamp = CLIENT / "goni-key"
+    key = f"{CLIENT_PIN} {sys.version}"
+    if stamp.exists() and stamp.read_text() == key:
+        return
+    print(f"setup: installing {CLIENT_PIN} for the tests", file=sys.stderr)
+    CLIENT.parent.mkdir(parents=True, exist_ok=True)
+    run([sys.executable, "-m", "venv", "--clear", CLIENT], timeout=300)
+    stream([CLIENT / "bin/python", "-m", "pip", "install", "--quiet", CLIENT_PIN], timeout=900)
+    files.write(stamp, key.encode())
+
+
 def main() -> None:
     if sys.version_info < LEAST_PYTHON:
         exit_with(GoniError("Python 3.11 or newer is needed", hint="use Debian 12 or newer"))
@@ -127,6 +144,7 @@ def main() -> None:
         check_room()
         install_packages()
         make_venv()
+        make_client()
         # From here on with the packages that .venv holds.
         python = VENV / "bin/python"
         words = ["--target", "host", "--output", "out/engine/host", "--link-into", str(VENV)]
