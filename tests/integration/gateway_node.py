@@ -101,7 +101,7 @@ class Node:
         argv += ["--certificate", str(self.crt), "--key", str(self.key)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(argv, env=self.environment, stdout=log, stderr=log)
-        wait_for(lambda: answers(self.run / "gateway.sock"))
+        wait_for(lambda: answers(self.run / "gateway.sock"), 60)
 
     def stop(self) -> None:
         self._clients.close()
