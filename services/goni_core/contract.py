@@ -16,7 +16,8 @@
                                       {"offset", "bytes", "complete", "model": Model or null}; 409
                                       wrong_offset. An empty body finishes a file that is all here
     DELETE /incoming/{id}
-    POST   /v1/chat/completions       OpenAI's, streamed or not; ``model`` must exist (404); the
+    POST   /v1/chat/completions       OpenAI's, streamed or not, pictures as data: URLs for models
+                                      that read them; ``model`` must exist (404); the
                                       field ``goni`` {"person": opaque id} lets what the engine has
                                       read of this person's conversation be used again
     POST   /v1/completions            likewise
@@ -81,7 +82,8 @@ class Health:
 @dataclass(frozen=True)
 class Model:
     """A model on this node. ``kind``: chat, embedding or rerank; ``state``: available, loading,
-    loaded, unusable. ``slots`` is how many answers it computes at once, 0 while it isn't loaded.
+    loaded, unusable. ``slots`` is how many answers it computes at once, 0 while it isn't loaded;
+    ``pictures``: it reads them.
     """
 
     id: str
@@ -92,6 +94,7 @@ class Model:
     state: str
     reason: str = ""
     slots: int = 0
+    pictures: bool = False
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ class _Routes:
     async def complete(self, http: Request) -> Response:
         asked = request.parse(await web.read_json(http, limit=chat.BODY_LIMIT))
         entry = self._model(asked.model, CHAT)
+        chat.check_pictures(entry, asked.pictures)
         return chat.Relay(self._engine.supervisor, entry, http.url.path, asked)
 
     async def rerank(self, http: Request) -> Response:

@@ -60,8 +60,8 @@ def card(contents: Contents) -> Card:
     metadata = contents.metadata
     architecture = _architecture(metadata)
     _check_whole(metadata, architecture)
-    layers = _number(metadata, f"{architecture}.block_count", 1, 1024)
-    width = _number(metadata, f"{architecture}.embedding_length", 1, 1 << 20)
+    layers = number(metadata, f"{architecture}.block_count", 1, 1024)
+    width = number(metadata, f"{architecture}.embedding_length", 1, 1 << 20)
     if not contents.tensors:
         raise bad("the file holds no weights, only a vocabulary")
     return Card(
@@ -69,7 +69,7 @@ def card(contents: Contents) -> Card:
         kind=_kind(metadata, architecture),
         name=_name(metadata),
         bytes=contents.size,
-        context=_number(metadata, f"{architecture}.context_length", 1, 1 << 28),
+        context=number(metadata, f"{architecture}.context_length", 1, 1 << 28),
         layers=layers,
         width=width,
         vocabulary=_vocabulary(metadata),
@@ -90,7 +90,7 @@ def _check_whole(metadata: Mapping[str, Value], architecture: str) -> None:
     if kind != "model" or architecture == "clip":
         part = "a projector for images" if architecture == "clip" else "an addition to a model"
         raise _unsupported(f"this is {part}, not a model by itself")
-    if _number(metadata, "split.count", 0, 1 << 16, default=1) > 1:
+    if number(metadata, "split.count", 0, 1 << 16, default=1) > 1:
         raise _unsupported("this is one part of a model that is split over several files")
 
 
@@ -99,7 +99,7 @@ def _unsupported(message: str) -> BadInput:
 
 
 def _kind(metadata: Mapping[str, Value], architecture: str) -> str:
-    pooling = _number(metadata, f"{architecture}.pooling_type", 0, 100, default=0)
+    pooling = number(metadata, f"{architecture}.pooling_type", 0, 100, default=0)
     if pooling == RANK_POOLING:
         return RERANK
     return EMBEDDING if pooling or architecture in ENCODERS else CHAT
@@ -126,8 +126,8 @@ def _kv_bytes(metadata: Mapping[str, Value], architecture: str, layers: int, wid
     heads = _per_layer(metadata, f"{prefix}head_count", layers, [0] * layers)
     kv_heads = _per_layer(metadata, f"{prefix}head_count_kv", layers, heads)
     usual = width // max(heads) if max(heads) else 0
-    key = _number(metadata, f"{prefix}key_length", 0, 1 << 16, default=usual)
-    value = _number(metadata, f"{prefix}value_length", 0, 1 << 16, default=usual)
+    key = number(metadata, f"{prefix}key_length", 0, 1 << 16, default=usual)
+    value = number(metadata, f"{prefix}value_length", 0, 1 << 16, default=usual)
     return sum(kv_heads) * (key + value) * KV_BYTES
 
 
@@ -139,16 +139,19 @@ def _per_layer(
     if value is None:
         return default
     if not isinstance(value, Array):
-        return [_number(metadata, name, 0, 1 << 16)] * layers
+        return [number(metadata, name, 0, 1 << 16)] * layers
     numbers = [number for number in value.values if isinstance(number, int)]
     if len(numbers) < layers or not all(0 <= number <= 1 << 16 for number in numbers):
         raise bad(f"{name} does not hold one sensible number per layer")
     return numbers[:layers]
 
 
-def _number(
+def number(
     metadata: Mapping[str, Value], name: str, least: int, most: int, *, default: int | None = None
 ) -> int:
+    """The integer called ``name``; :class:`BadInput` when it isn't one from ``least`` to ``most``,
+    or is missing and has no ``default``.
+    """
     value = metadata.get(name, default)
     if value is None:
         raise bad(f"{name} is missing")

@@ -19,8 +19,9 @@ import yaml
 from goni_core import fields
 from goni_core.contract import Offer, Remote
 from goni_core.errors import BadInput
+from goni_engine.beside import PROJECTOR
 from goni_engine.plan import Memory, reserve
-from goni_engine.store import PROJECTOR, SUFFIX
+from goni_engine.store import SUFFIX
 
 SHIPPED = Path(__file__).with_name("catalog.yaml")
 ELSEWHERE = "GONI_CATALOG"

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from goni_core import contract, fields, web
-from goni_core.errors import GoniError, Unavailable
+from goni_core.errors import BadInput, GoniError, Unavailable
 from goni_core.http import Incoming, NoConnection
 from goni_engine.instance import Instance
 from goni_engine.refusal import refusal
@@ -26,7 +26,8 @@ from goni_engine.seats import NOT_MY_TURN, NotBegun, Turn
 from goni_engine.store import Entry
 from goni_engine.supervisor import Supervisor
 
-BODY_LIMIT = 8 << 20
+BODY_LIMIT = 24 << 20
+"""Bytes of a request: a long chat, and a few pictures in base64."""
 JSON = {"Content-Type": "application/json"}
 T = TypeVar("T")
 TRIES = 5
@@ -80,22 +81,36 @@ async def _begun(
     even that came, nothing was begun, and :class:`NotBegun` is raised.
     """
     began = False
+    stream = instance.server.service.stream
     try:
-        async with instance.server.service.stream(
-            "POST", path, content=request.content(turn), headers=JSON
-        ) as upstream:
-            began = True
-            yield upstream
+        with instance.watchdog.reading(request.pictures):
+            async with stream(
+                "POST", path, content=request.content(turn), headers=JSON
+            ) as upstream:
+                began = True
+                yield upstream
     except Unavailable as error:
         if began or not request.streams or isinstance(error, NoConnection):
             raise
         raise NotBegun(error.message, hint=error.hint, code=error.code) from error
 
 
+def check_pictures(entry: Entry, number: int) -> None:
+    """:class:`BadInput` when there are pictures for a model that doesn't read them."""
+    if number and not entry.reads_pictures:
+        raise BadInput(
+            "this model does not read pictures",
+            hint="choose one that does; GET /v1/models says which",
+            code="no_pictures",
+        )
+
+
 async def count(supervisor: Supervisor, entry: Entry, body: fields.Object) -> contract.Count:
     """How many tokens the messages in ``body`` are in the model's own chat format."""
     fields.objects(body, "messages", most=10_000)
-    content = json.dumps(reduced(body)).encode()
+    shown, number = reduced(body)
+    check_pictures(entry, number)
+    content = json.dumps(shown).encode()
 
     async def ask(instance: Instance) -> contract.Count:
         answer = await instance.server.service.call(

@@ -93,6 +93,7 @@ class Engine:
             state=state,
             reason=reason,
             slots=instance.plan.slots if instance else 0,
+            pictures=entry.reads_pictures,
         )
 
     def _state(self, entry: Entry) -> tuple[str, str]:

@@ -51,6 +51,10 @@ class Instance:
         """Bytes that become free when it is unloaded."""
         return max(self.plan.needed, self._taken)
 
+    def outdated(self, entry: Entry) -> bool:
+        """Whether nobody uses it and something came beside the model since it was loaded."""
+        return not self.users and self.entry.beside != entry.beside
+
     @property
     def _taken(self) -> int:
         try:

@@ -65,6 +65,7 @@ class Loader:
     async def _start(self, entry: Entry, plan: Plan) -> LlamaServer:
         folder = self._folder / secrets.token_hex(4)
         socket = folder / "engine.sock"
+        projector = entry.beside.projector
         arguments = plans.arguments(
             plan,
             entry.path,
@@ -73,6 +74,7 @@ class Loader:
             threads=self._devices.cores,
             gpu=bool(self._devices.gpus),
             rerank=entry.kind == RERANK,
+            projector=projector.path if projector else None,
         )
         timeout = LOAD_S + entry.bytes / LOAD_RATE
         return await LlamaServer.start(self._program, arguments, folder, socket, timeout=timeout)

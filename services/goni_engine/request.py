@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from goni_core import fields
 from goni_core.errors import BadInput
+from goni_engine import pictures
 from goni_engine.seats import Turn, marks_of
 
 OPENAI = """
@@ -39,11 +40,14 @@ REFUSED = ("id_slot", "slot_id", "cache_prompt", "n_cache_reuse", "lora")
 
 @dataclass(frozen=True)
 class Request:
-    """A request that llama-server may see; ``person`` is whose it is ("": unknown)."""
+    """A request that llama-server may see; ``person`` is whose it is ("": unknown); ``pictures`` is
+    how many there are in it.
+    """
 
     body: fields.Object
     person: str
     marks: tuple[bytes, ...]
+    pictures: int
 
     @property
     def model(self) -> str:
@@ -73,14 +77,22 @@ def parse(body: fields.Object) -> Request:
     person = fields.text(goni, "person", longest=100, default="")
     messages = body.get("messages")
     parts = messages if isinstance(messages, list) else [body.get("prompt")]
-    return Request(reduced(body), person, marks_of(parts))
+    shown, number = reduced(body)
+    return Request(shown, person, marks_of(parts), number)
 
 
-def reduced(body: fields.Object) -> fields.Object:
-    """``body`` without what llama-server shall not see; :class:`BadInput` for what would reach over
-    to other people's requests.
+def reduced(body: fields.Object) -> tuple[fields.Object, int]:
+    """``body`` without what llama-server shall not see, and how many pictures are in it;
+    :class:`BadInput` for what would reach over to other people's requests, or out of the node.
     """
     for name in REFUSED:
         if name in body:
             raise BadInput(f"{name} can't be chosen", code="unknown_field")
-    return {name: value for name, value in body.items() if name in ALLOWED}
+    shown = {name: value for name, value in body.items() if name in ALLOWED}
+    prompt, messages = shown.get("prompt"), shown.get("messages")
+    if any(isinstance(part, dict) for part in (prompt if isinstance(prompt, list) else [prompt])):
+        raise BadInput("prompt must be text or tokens", code="bad_type")
+    if not isinstance(messages, list):
+        return shown, 0
+    shown["messages"], number = pictures.checked(messages)
+    return shown, number

@@ -2,8 +2,8 @@
 
 A file is parsed before it gets its name, and named atomically; its id is its name without
 ``.gguf``. What lies in the folder at start is parsed too: a file that can't be used stays, listed
-with the reason, until somebody deletes it. ``{id}.mmproj.gguf`` beside a model is its projector for
-pictures: no model by itself, and deleted with its model.
+with the reason, until somebody deletes it. What lies beside a model (see ``beside``) is listed with
+it and deleted with it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import hashlib
 import logging
 import os
 from collections.abc import AsyncIterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from goni_core import contract, files
 from goni_core.errors import BadInput, Conflict, Forbidden, GoniError, NotFound, Unavailable
-from goni_engine import gguf
+from goni_engine import beside, gguf
+from goni_engine.beside import Beside
 from goni_engine.card import CHAT, EMBEDDING, Card, card
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".gguf"
-PROJECTOR = ".mmproj.gguf"
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,27 @@ class Entry:
     created: int
     card: Card | None
     reason: str = ""
+    beside: Beside = beside.NOTHING
 
     @property
     def kind(self) -> str:
         return self.card.kind if self.card else CHAT
 
+    @property
+    def reads_pictures(self) -> bool:
+        return self.kind == CHAT and self.beside.projector is not None
+
     def usable_card(self) -> Card:
-        """The card; :class:`Unavailable` for a file that can't be used."""
+        """The card, with what lies beside the model counted in its bytes; :class:`Unavailable` for
+        a file that can't be used.
+        """
         if self.card is None:
             raise Unavailable(
                 f"this model can't be used: {self.reason}",
                 hint="delete it and bring it in again",
                 code="model_unusable",
             )
-        return self.card
+        return replace(self.card, bytes=self.card.bytes + self.beside.needed)
 
 
 class Store:
@@ -70,7 +77,7 @@ class Store:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         files.sweep(self._folder)
         paths = sorted(self._folder.glob("*" + SUFFIX))
-        found = [inspect(path) for path in paths if not path.name.endswith(PROJECTOR)]
+        found = [inspect(path) for path in paths if not beside.suffix_of(path.name)]
         self._entries = {entry.id: entry for entry in found if entry.id != contract.EMBEDDING_MODEL}
         if self._shipped.exists():
             self._entries[contract.EMBEDDING_MODEL] = inspect(
@@ -96,8 +103,8 @@ class Store:
         model of that name, and what ``files.receive`` raises. Nothing is left behind then.
         """
         model = model_id(name)
-        if name.endswith(PROJECTOR):
-            raise BadInput("a projector for pictures comes in by POST /incoming", code="bad_name")
+        if beside.suffix_of(name):
+            raise BadInput("a file for a model comes in by POST /incoming", code="bad_name")
         path = self._folder / name
         there = self._rival(model, announced)
         with self._reserved(name):
@@ -117,8 +124,8 @@ class Store:
     def check_free(self, name: str) -> None:
         """:class:`Conflict` when a usable model has the file name ``name`` already."""
         model = model_id(name)
-        if name.endswith(PROJECTOR):
-            taken = self.projector(model) is not None
+        if beside.suffix_of(name):
+            taken = (self._folder / name).exists()
         else:
             taken = self._rival(model, None) is not None
         if taken:
@@ -126,7 +133,7 @@ class Store:
 
     async def adopt(self, part: Path, name: str) -> Entry | None:
         """Make the whole file at ``part``, on the same file system, the model file ``name``; None
-        for a projector, which is no model by itself.
+        for what lies beside one, which is used when the model is loaded the next time.
 
         Raises :class:`BadInput` for a bad file and :class:`Conflict` as :meth:`check_free`; the
         part stays where it was then.
@@ -134,9 +141,10 @@ class Store:
         model, path = model_id(name), self._folder / name
         with self._reserved(name):
             self.check_free(name)
-            if name.endswith(PROJECTOR):
-                await asyncio.to_thread(check_projector, part)
+            if suffix := beside.suffix_of(name):
+                await asyncio.to_thread(beside.check, part, suffix)
                 await asyncio.to_thread(_move, part, path)
+                await self._look_beside(model)
                 return None
             await asyncio.to_thread(check_chat_model, part)
             await asyncio.to_thread(_move, part, path)
@@ -144,10 +152,10 @@ class Store:
         log.info("took in %s, %d MiB", model, entry.bytes >> 20)
         return entry
 
-    def projector(self, model: str) -> Path | None:
-        """The file with which ``model`` reads pictures, when it is here."""
-        path = self._folder / (model + PROJECTOR)
-        return path if path.exists() else None
+    async def _look_beside(self, model: str) -> None:
+        found = await asyncio.to_thread(beside.find, self._folder, model)
+        if model in self._entries:
+            self._entries[model] = replace(self._entries[model], beside=found)
 
     def withdraw(self, model: str) -> Entry:
         """Take a model off the list before its file goes; :class:`Forbidden` for the image's
@@ -160,7 +168,8 @@ class Store:
 
     async def delete(self, entry: Entry) -> None:
         """Delete the file of a model that was withdrawn and that nothing runs on any more."""
-        for path in (entry.path, self._folder / (entry.id + PROJECTOR)):
+        extras = (self._folder / (entry.id + suffix) for suffix in beside.SUFFIXES)
+        for path in (entry.path, *extras):
             await asyncio.to_thread(path.unlink, missing_ok=True)
         await asyncio.to_thread(files.sync_folder, self._folder)
         log.info("deleted %s", entry.id)
@@ -194,7 +203,7 @@ def model_id(name: str) -> str:
     can have it.
     """
     files.safe_name(name)
-    model = name.removesuffix(PROJECTOR).removesuffix(SUFFIX)
+    model = name.removesuffix(beside.suffix_of(name)).removesuffix(SUFFIX)
     if model == name or not model or model != model.strip() or "," in model:
         raise BadInput(
             "a model's file name ends in .gguf and has no comma",
@@ -216,13 +225,15 @@ def inspect(path: Path, model: str = "") -> Entry:
     except GoniError as error:
         reason = error.message
         log.warning("%s can't be used: %s", path.name, reason)
+    model = model or path.name.removesuffix(SUFFIX)
     return Entry(
-        model or path.name.removesuffix(SUFFIX),
+        model,
         path,
         status.st_size,
         int(status.st_mtime),
         found,
         reason,
+        beside.find(path.parent, model) if found else beside.NOTHING,
     )
 
 
@@ -234,14 +245,6 @@ def check_chat_model(path: Path) -> None:
             hint="bring a chat model",
             code="unsupported_model",
         )
-
-
-def check_projector(path: Path) -> None:
-    """:class:`BadInput` unless ``path`` is a whole GGUF projector for pictures (llama.cpp's
-    mmproj).
-    """
-    if gguf.read(path).metadata.get("general.architecture") != "clip":
-        raise BadInput("this is not a projector for pictures", code="unsupported_model")
 
 
 def gone() -> NotFound:

@@ -65,7 +65,7 @@ class Supervisor:
         Raises :class:`Unavailable` when it can't be loaded now, or never (``model_unusable``).
         """
         instance = self.loaded(entry.id)
-        if instance is None or instance.leaving:
+        if instance is None or instance.leaving or instance.outdated(entry):
             instance = await self._ready(entry)
         instance.users += 1
         try:
@@ -118,6 +118,9 @@ class Supervisor:
         async with self._lock:
             await self._settle()
             instance = self.loaded(entry.id)
+            if instance is not None and instance.outdated(entry):
+                await self._stop(entry.id)
+                instance = None
             if instance is None:
                 await self._check(entry)
                 plan = await self._room(entry)

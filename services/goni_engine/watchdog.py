@@ -6,15 +6,17 @@ too, so that two things tell a hang:
 - no answer for :data:`SILENT_S`, and no CPU time used lately either (stopped, deadlocked; an
   overloaded machine gives it some);
 - answers, requests that run, and no counter that moves for longer than the slowest step takes. A
-  step is a batch of at most ``plan.BATCH`` tokens, so a long prompt on a slow CPU moves a counter
+  picture is read in one step that moves none, so that one gets :data:`MOST_S`; any other step is a
+  batch of at most ``plan.BATCH`` tokens, so a long prompt on a slow CPU moves a counter
   many times; how long one may take follows from the speed seen at load.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from goni_core import http
 from goni_core.errors import GoniError
@@ -62,6 +64,23 @@ class Watchdog:
         self.figures = figures.NOTHING
         self.speed = 0.0
         self.hung = False
+        self._with_pictures = 0
+        self._reading = False
+
+    @contextlib.contextmanager
+    def reading(self, pictures: int) -> Iterator[None]:
+        """The length of a request with that many pictures. They may be read until a counter moves,
+        even when their asker has gone.
+        """
+        if not pictures:
+            yield
+            return
+        self._with_pictures += 1
+        self._reading = True
+        try:
+            yield
+        finally:
+            self._with_pictures -= 1
 
     async def run(self) -> None:
         """Look until the server has ended, by itself or because it hung."""
@@ -80,9 +99,12 @@ class Watchdog:
             seen = figures.parse(page)
         except GoniError:
             return
-        now = time.monotonic()
+        self._note(seen, time.monotonic())
+
+    def _note(self, seen: Figures, now: float) -> None:
         if seen.moved(self.figures) or not seen.running:
             self._moved = now
+            self._reading = self._with_pictures > 0
         self._heard = now
         self.figures = seen
         self._measure(seen)
@@ -100,6 +122,6 @@ class Watchdog:
         if silent > DEAF_S or (silent > SILENT_S and idle > IDLE_S):
             return f"no answer for {silent:.0f} s"
         still = now - self._moved
-        if still > self._patience:
+        if still > (MOST_S if self._reading else self._patience):
             return f"no token for {still:.0f} s"
         return ""

@@ -12,6 +12,8 @@ from goni_core.errors import BadInput
 
 LIMIT = 8 << 20
 """Bytes of a question with its whole chat."""
+PICTURES_LIMIT = 24 << 20
+"""The same with pictures in it."""
 WHOLE_S = 60.0
 """Seconds for all of a JSON body."""
 BLOCK_S = 60.0

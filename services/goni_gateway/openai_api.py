@@ -39,7 +39,8 @@ async def one_model(request: Request) -> Response:
 
 async def chat_completions(request: Request) -> Response:
     person = await callers.person(request)
-    question = answer.question_from(await bodies.read_json(request))
+    body = await bodies.read_json(request, limit=bodies.PICTURES_LIMIT)
+    question = answer.question_from(body)
     return await unless_gone(request.receive, _chat(gateway.of(request), person, question))
 
 

@@ -21,7 +21,7 @@ from goni_gateway.responses_output import Event, Outcome
 
 async def create_response(request: Request) -> Response:
     person = await callers.person(request)
-    body = await bodies.read_json(request)
+    body = await bodies.read_json(request, limit=bodies.PICTURES_LIMIT)
     return await unless_gone(request.receive, _answer(gateway.of(request), person, body))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from goni_core import fields
 from goni_core.errors import BadInput
-from goni_gateway import prompt
+from goni_gateway import bodies, prompt
 from goni_gateway.prompt import Message
 
 MOST_ITEMS = 4000
@@ -109,7 +109,7 @@ def _part(part: fields.Object) -> dict[str, Any]:
     if kind == "refusal":
         return {"type": "text", "text": fields.text(part, "refusal", longest=LONGEST_TEXT)}
     if kind == "input_image":
-        url = fields.text(part, "image_url", longest=LONGEST_TEXT)
+        url = fields.text(part, "image_url", longest=bodies.PICTURES_LIMIT)
         return {"type": "image_url", "image_url": {"url": url}}
     raise _unsupported("content of type", kind)
 

@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gguf
 import httpx
-import numpy as np
 import pytest
 
 from tests.hostile import hostile
 from tests.integration.engine_node import CHAT, Node, ask, running
 from tests.models import write_tiny_chat_model
+from tests.projector import write_tiny_projector
 
 
 @pytest.fixture(scope="module")
@@ -300,13 +299,7 @@ def test_the_catalog_tells_what_fits_and_what_is_here(client: httpx.Client, cont
 def test_a_projector_comes_beside_its_model_and_goes_with_it(
     client: httpx.Client, node: Node, content: bytes, tmp_path: Path
 ) -> None:
-    writer = gguf.GGUFWriter(tmp_path / "p.gguf", "clip")
-    writer.add_tensor("v.patch_embd.weight", np.ones((32, 32), np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    projector = (tmp_path / "p.gguf").read_bytes()
+    projector = write_tiny_projector(tmp_path / "p.gguf").read_bytes()
     key = start(client, "seeing.mmproj.gguf", projector)["id"]
     said = send(client, key, 0, projector).json()
     assert (said["complete"], said["model"]) == (True, None)

@@ -159,7 +159,7 @@ def test_a_model_that_does_not_exist_is_an_error(
         (b'{"model": "tiny", "messages": [], "id_slot": 1}', 400),
         (b'{"model": "tiny", "messages": [{"role": "user", "content": NaN}]}', 400),
         (b"[" * 100_000, 400),
-        (b" " * (8 << 20) + b"{}", 413),
+        (b" " * (24 << 20) + b"{}", 413),
     ],
 )
 def test_bad_requests_are_refused_in_openais_shape(

@@ -263,10 +263,10 @@ def test_an_oversized_request_is_refused_announced_or_not(
     app: httpx.Client, behind: StandIn
 ) -> None:
     def endless() -> Iterator[bytes]:
-        for _ in range(12):
+        for _ in range(30):
             yield b"x" * (1 << 20)
 
-    said = app.post("/v1/chat/completions", content=b"x" * (9 << 20))
+    said = app.post("/v1/chat/completions", content=b"x" * (25 << 20))
     assert said.status_code == 413
     assert said.json()["error"]["code"] == "too_large"
     assert said.headers["connection"] == "close"

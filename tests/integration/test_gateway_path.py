@@ -16,6 +16,7 @@ import pytest
 
 from tests.integration.household import Household, running
 from tests.models import write_tiny_chat_model
+from tests.projector import png, url, write_tiny_projector
 
 PLANTED = "The spare key to the greenhouse hangs behind the blue watering can."
 ASKED: list[Any] = [{"role": "user", "content": "Where is the spare key to the greenhouse?"}]
@@ -157,3 +158,45 @@ def test_after_a_restart_everything_is_there(household: Household) -> None:
     assert "tiny" in [model["id"] for model in again.get("/api/models").json()["models"]]
     names = [document["name"] for document in again.get("/api/documents").json()["documents"]]
     assert "house.txt" in names
+
+
+def picture_question(picture: str) -> list[Any]:
+    parts = [
+        {"type": "text", "text": "Where is the spare key to the greenhouse?"},
+        {"type": "image_url", "image_url": {"url": picture}},
+    ]
+    return [{"role": "user", "content": parts}]
+
+
+def bring_projector(household: Household) -> None:
+    """What the download of a model with a projector does."""
+    content = write_tiny_projector(household.folder / "projector").read_bytes()
+    transport = httpx.HTTPTransport(uds=str(household.node.run / "engine.sock"))
+    with httpx.Client(transport=transport, base_url="http://engine", timeout=60) as engine:
+        wanted = {"name": "tiny.mmproj.gguf", "bytes": len(content)}
+        key = engine.post("/incoming", json=wanted).raise_for_status().json()["id"]
+        sent = engine.patch(f"/incoming/{key}", content=content, headers={"Upload-Offset": "0"})
+        assert sent.raise_for_status().json()["complete"]
+
+
+def test_a_picture_is_answered_with_documents_found_by_the_words_beside_it(
+    household: Household, browser: httpx.Client, client: openai.OpenAI
+) -> None:
+    upload(browser, "house.txt", PLANTED)
+    asked: dict[str, Any] = {"model": "tiny", "max_tokens": 16, "temperature": 0}
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(messages=picture_question(url(png(1))), **asked)
+    assert refused.value.code == "no_pictures"
+    bring_projector(household)
+    answers = [
+        client.chat.completions.create(messages=picture_question(url(png(seed))), **asked)
+        for seed in (1, 2, 1)
+    ]
+    texts = [answer.choices[0].message.content for answer in answers]
+    assert texts[0] == texts[2] != texts[1]
+    assert answers[0].model_extra is not None
+    assert PLANTED in answers[0].model_extra["goni"]["sources"][0]["quote"]
+    with pytest.raises(openai.BadRequestError) as refused:
+        far = picture_question("https://example.org/picture.png")
+        client.chat.completions.create(messages=far, **asked)
+    assert refused.value.code == "unsupported_picture"

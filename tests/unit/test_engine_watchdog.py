@@ -75,6 +75,20 @@ def test_a_process_that_answers_and_computes_no_token_hangs(dog: Watchdog) -> No
     assert "no token" in dog._verdict(101.0)
 
 
+def test_reading_a_picture_is_no_hang_until_tokens_move_again(dog: Watchdog) -> None:
+    with dog.reading(1):
+        dog._heard = 200.0
+        assert dog._verdict(200.0) == ""
+    assert dog._verdict(200.0) == "", "the asker has gone, the work goes on"
+    dog._heard = MOST_S + 1
+    assert "no token" in dog._verdict(MOST_S + 1)
+    dog._note(Figures(1, 0, 0.0, 1, 1), 200.0)
+    dog._heard = 350.0
+    assert "no token" in dog._verdict(350.0)
+    with dog.reading(0):
+        assert "no token" in dog._verdict(350.0)
+
+
 def test_patience_follows_the_speed() -> None:
     assert patience(512, 1000.0) == LEAST_S
     assert patience(512, 40.0) == 128.0
