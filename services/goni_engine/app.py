@@ -87,6 +87,7 @@ class _Routes:
         asked = request.parse(await web.read_json(http, limit=chat.BODY_LIMIT))
         entry = self._model(asked.model, CHAT)
         chat.check_pictures(entry, asked.pictures)
+        chat.check_chances(entry, asked)
         return chat.Relay(self._engine.supervisor, entry, http.url.path, asked)
 
     async def rerank(self, http: Request) -> Response:

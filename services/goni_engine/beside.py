@@ -1,26 +1,29 @@
-"""Files that belong to a model and are none by themselves: ``{id}.mmproj.gguf`` beside a model is
-its projector, with which it reads pictures.
+"""Files that belong to a model and are none by themselves: ``{id}.mmproj.gguf`` is its projector,
+with which it reads pictures, ``{id}.draft.gguf`` a small model of the same vocabulary that guesses
+its next tokens, so that several are computed at once.
 
 Read as defensively as models are. One that can't be used is left out with a warning, and the model
-works without.
+works without. A draft is left out beside a projector too: it can't see the pictures.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from goni_core.errors import BadInput, GoniError
 from goni_engine import gguf
-from goni_engine.card import number
-from goni_engine.gguf import Contents
+from goni_engine.card import CHAT, card, number
 from goni_engine.pictures import MOST_PIXELS
+from goni_engine.plan import working_memory
 
 log = logging.getLogger(__name__)
 
 PROJECTOR = ".mmproj.gguf"
-SUFFIXES = (PROJECTOR,)
+DRAFT = ".draft.gguf"
+SUFFIXES = (PROJECTOR, DRAFT)
 PATCHES = 16384
 """Patches of one picture at most, for the projectors that take the most (Qwen's: 4096 tokens of
 four; llama.cpp's clip.cpp)."""
@@ -28,10 +31,13 @@ four; llama.cpp's clip.cpp)."""
 
 @dataclass(frozen=True)
 class Extra:
-    """A file beside a model; ``needed`` is the memory in bytes that it takes."""
+    """A file beside a model; ``needed`` is the memory in bytes that it takes, ``kv_bytes`` what
+    each token of context takes on top.
+    """
 
     path: Path
     needed: int
+    kv_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,27 @@ class Beside:
     """What lies beside a model."""
 
     projector: Extra | None = None
+    draft: Extra | None = None
 
     @property
     def needed(self) -> int:
-        """Bytes of memory that all of it takes."""
-        return self.projector.needed if self.projector else 0
+        """Bytes of memory that all of it takes, without context."""
+        return sum(extra.needed for extra in (self.projector, self.draft) if extra)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What llama-server is told of it."""
+        projector, draft = self.projector, self.draft
+        return (
+            *(("--mmproj", str(projector.path)) if projector else ()),
+            # Without the type a draft is loaded and never asked.
+            *(("--model-draft", str(draft.path), "--spec-type", "draft-simple") if draft else ()),
+        )
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of memory that it takes for each token of context."""
+        return sum(extra.kv_bytes for extra in (self.projector, self.draft) if extra)
 
 
 NOTHING = Beside()
@@ -56,29 +78,39 @@ def suffix_of(name: str) -> str:
 
 def find(folder: Path, model: str) -> Beside:
     """What there is in ``folder`` for ``model``."""
-    return Beside(projector=_read(folder / (model + PROJECTOR)))
+    projector = _usable(_projector, folder / (model + PROJECTOR))
+    draft = None if projector else _usable(_draft, folder / (model + DRAFT))
+    return Beside(projector, draft)
 
 
 def check(path: Path, suffix: str) -> None:
     """:class:`BadInput` unless ``path`` is a whole GGUF file of the kind that ``suffix`` names."""
-    assert suffix == PROJECTOR
-    _projector_memory(gguf.read(path))
+    (_projector if suffix == PROJECTOR else _draft)(path)
 
 
-def _read(path: Path) -> Extra | None:
+def _usable(read: Callable[[Path], Extra], path: Path) -> Extra | None:
     if not path.exists():
         return None
     try:
-        return Extra(path, _projector_memory(gguf.read(path)))
+        return read(path)
     except GoniError as error:
         log.warning("%s can't be used: %s", path.name, error.message)
         return None
 
 
-def _projector_memory(contents: Contents) -> int:
-    """Bytes that llama.cpp takes for a projector: its weights, the widest two layers of the largest
-    picture, and the picture itself.
+def _draft(path: Path) -> Extra:
+    """A draft computes at the same time as its model, over the same context."""
+    small = card(gguf.read(path))
+    if small.kind != CHAT:
+        raise BadInput("a draft must be a chat model", code="unsupported_model")
+    return Extra(path, small.bytes + working_memory(small), small.kv_bytes)
+
+
+def _projector(path: Path) -> Extra:
+    """A projector takes its weights, the widest two layers of the largest picture, and the picture
+    itself.
     """
+    contents = gguf.read(path)
     metadata = contents.metadata
     if metadata.get("general.architecture") != "clip" or not contents.tensors:
         raise BadInput("this is not a projector for pictures", code="unsupported_model")
@@ -88,4 +120,4 @@ def _projector_memory(contents: Contents) -> int:
         number(metadata, f"clip.vision.{name}", 0, 1 << 20, default=0)
         for name in ("feed_forward_length", "embedding_length")
     )
-    return contents.size + 2 * PATCHES * widest * 4 + 3 * MOST_PIXELS
+    return Extra(path, contents.size + 2 * PATCHES * widest * 4 + 3 * MOST_PIXELS)

@@ -105,6 +105,18 @@ def check_pictures(entry: Entry, number: int) -> None:
         )
 
 
+def check_chances(entry: Entry, request: Request) -> None:
+    """:class:`BadInput` when probabilities are asked of a model with a draft: llama-server gives
+    wrong ones (1, always) for the tokens that the draft guessed.
+    """
+    if request.wants_chances and entry.beside.draft is not None:
+        raise BadInput(
+            "this model has a draft: it can't tell the probabilities of its tokens",
+            hint="ask without logprobs, or choose another model",
+            code="no_logprobs",
+        )
+
+
 async def count(supervisor: Supervisor, entry: Entry, body: fields.Object) -> contract.Count:
     """How many tokens the messages in ``body`` are in the model's own chat format."""
     fields.objects(body, "messages", most=10_000)

@@ -65,7 +65,6 @@ class Loader:
     async def _start(self, entry: Entry, plan: Plan) -> LlamaServer:
         folder = self._folder / secrets.token_hex(4)
         socket = folder / "engine.sock"
-        projector = entry.beside.projector
         arguments = plans.arguments(
             plan,
             entry.path,
@@ -74,7 +73,7 @@ class Loader:
             threads=self._devices.cores,
             gpu=bool(self._devices.gpus),
             rerank=entry.kind == RERANK,
-            projector=projector.path if projector else None,
+            beside=entry.beside.arguments,
         )
         timeout = LOAD_S + entry.bytes / LOAD_RATE
         return await LlamaServer.start(self._program, arguments, folder, socket, timeout=timeout)
@@ -85,7 +84,9 @@ class Loader:
             return watchdog.patience(plan.context, 0)
         try:
             async with asyncio.timeout(selftest.LONGEST_S):
-                result = await selftest.examine(server.service, plan.slots)
+                result = await selftest.examine(
+                    server.service, plan.slots, drafts=entry.beside.draft is not None
+                )
         except selftest.Failed as error:
             self.tests[entry.id] = Check(entry.id, False, error.message)
             raise LoadFailed(f"the self-test failed: {error.message}") from error

@@ -137,16 +137,18 @@ def arguments(
     threads: int,
     gpu: bool,
     rerank: bool = False,
-    projector: Path | None = None,
+    beside: Sequence[str] = (),
 ) -> list[str]:
-    """llama-server's arguments, without the program; ``model`` is what answers call it."""
+    """llama-server's arguments, without the program; ``model`` is what answers call it,
+    ``beside`` the arguments for what lies beside it.
+    """
     batch = plan.context if rerank else BATCH
     return [
         *("--model", str(path), "--alias", model, "--host", str(socket), "--offline", "--no-ui"),
         *("--parallel", str(plan.slots), "--ctx-size", str(plan.slots * plan.context)),
         *("--no-kv-unified", "--batch-size", str(batch), "--ubatch-size", str(batch)),
         *(("--rerank",) if rerank else ()),
-        *(("--mmproj", str(projector)) if projector else ()),
+        *beside,
         # Text kept outside its slot came back in other people's chats (llama.cpp #27148).
         *("--cache-ram", "0", "--no-cache-idle-slots", "--ctx-checkpoints", str(CHECKPOINTS)),
         *("--no-slots", "--metrics", "--jinja", "--flash-attn", "auto"),

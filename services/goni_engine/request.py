@@ -35,6 +35,7 @@ SHAPE = """
 """
 """llama-server's own: tools/server/README.md."""
 ALLOWED = frozenset((OPENAI + SAMPLING + SHAPE).split())
+CHANCES = ("logprobs", "top_logprobs", "n_probs")
 REFUSED = ("id_slot", "slot_id", "cache_prompt", "n_cache_reuse", "lora")
 
 
@@ -52,6 +53,11 @@ class Request:
     @property
     def model(self) -> str:
         return fields.text(self.body, "model", longest=300)
+
+    @property
+    def wants_chances(self) -> bool:
+        """Whether the probabilities of the answer's tokens are asked for."""
+        return any(self.body.get(name) not in (None, False) for name in CHANCES)
 
     @property
     def streams(self) -> bool:

@@ -48,11 +48,11 @@ class Entry:
 
     @property
     def reads_pictures(self) -> bool:
-        return self.kind == CHAT and self.beside.projector is not None
+        return self.beside.projector is not None
 
     def usable_card(self) -> Card:
-        """The card, with what lies beside the model counted in its bytes; :class:`Unavailable` for
-        a file that can't be used.
+        """The card, with what lies beside the model counted in; :class:`Unavailable` for a file
+        that can't be used.
         """
         if self.card is None:
             raise Unavailable(
@@ -60,7 +60,11 @@ class Entry:
                 hint="delete it and bring it in again",
                 code="model_unusable",
             )
-        return replace(self.card, bytes=self.card.bytes + self.beside.needed)
+        return replace(
+            self.card,
+            bytes=self.card.bytes + self.beside.needed,
+            kv_bytes=self.card.kv_bytes + self.beside.kv_bytes,
+        )
 
 
 class Store:
@@ -153,9 +157,10 @@ class Store:
         return entry
 
     async def _look_beside(self, model: str) -> None:
-        found = await asyncio.to_thread(beside.find, self._folder, model)
-        if model in self._entries:
-            self._entries[model] = replace(self._entries[model], beside=found)
+        entry = self._entries.get(model)
+        if entry is not None and entry.kind == CHAT:
+            found = await asyncio.to_thread(beside.find, self._folder, model)
+            self._entries[model] = replace(entry, beside=found)
 
     def withdraw(self, model: str) -> Entry:
         """Take a model off the list before its file goes; :class:`Forbidden` for the image's
@@ -233,7 +238,7 @@ def inspect(path: Path, model: str = "") -> Entry:
         int(status.st_mtime),
         found,
         reason,
-        beside.find(path.parent, model) if found else beside.NOTHING,
+        beside.find(path.parent, model) if found and found.kind == CHAT else beside.NOTHING,
     )
 
 

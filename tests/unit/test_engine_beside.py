@@ -58,3 +58,25 @@ def test_a_damaged_projector_leaves_the_model_usable(tmp_path: Path) -> None:
         entry = store.inspect(model)
         assert entry.card is not None
         assert not entry.reads_pictures
+
+
+def test_a_draft_is_counted_with_its_model_unless_there_is_a_projector(tmp_path: Path) -> None:
+    model = write_tiny_chat_model(tmp_path / "tiny.gguf")
+    alone = store.inspect(model).usable_card()
+    write_tiny_chat_model(tmp_path / "tiny.draft.gguf", seed=2)
+    helped = store.inspect(model).usable_card()
+    assert helped.kv_bytes == 2 * alone.kv_bytes
+    assert helped.bytes > 2 * alone.bytes
+    write_tiny_projector(tmp_path / "tiny.mmproj.gguf")
+    seeing = store.inspect(model)
+    assert seeing.beside.draft is None
+    assert seeing.reads_pictures
+
+
+def test_a_draft_must_be_a_whole_chat_model(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="projector"):
+        beside.check(write_tiny_projector(tmp_path / "p"), beside.DRAFT)
+    whole = write_tiny_chat_model(tmp_path / "m").read_bytes()
+    (tmp_path / "cut").write_bytes(whole[:-100])
+    with pytest.raises(BadInput, match="truncated"):
+        beside.check(tmp_path / "cut", beside.DRAFT)

@@ -48,6 +48,15 @@ def test_other_tokens_and_other_chances_are_a_difference(crowd: list[Step]) -> N
     assert differs([SURE], crowd)
 
 
+def test_what_a_draft_guessed_is_compared_as_tokens() -> None:
+    guessed, other = Step(5, 0.0, {}), Step(6, 0.0, {})
+    assert differs([SURE, guessed], [SURE, guessed], drafts=True) == ""
+    assert differs([SURE, guessed, SURE], [SURE, other, step(7, t7=LIKELY)], drafts=True) == ""
+    assert differs([SURE, guessed, SURE], [SURE, guessed, step(7, t7=LIKELY)], drafts=True)
+    assert differs([guessed], [guessed], drafts=True), "the first is never guessed"
+    assert differs([SURE, guessed], [SURE, guessed]), "without a draft nothing is"
+
+
 def test_ones_own_secret_is_no_leak() -> None:
     assert not leaked("it is 111111", "111111", ["111111", "222222"])
     assert leaked("it is 222222", "111111", ["111111", "222222"])
