@@ -3,7 +3,8 @@ with which it reads pictures, ``{id}.draft.gguf`` a small model of the same voca
 its next tokens, so that several are computed at once.
 
 Read as defensively as models are. One that can't be used is left out with a warning, and the model
-works without. A draft is left out beside a projector too: it can't see the pictures.
+works without. Nothing guesses beside a projector: a draft can't see the pictures. A model with
+guessing layers of its own uses them, unless there is a draft.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from goni_core.errors import BadInput, GoniError
 from goni_engine import gguf
-from goni_engine.card import CHAT, card, number
+from goni_engine.card import CHAT, Card, card, number
 from goni_engine.pictures import MOST_PIXELS
 from goni_engine.plan import working_memory
 
@@ -42,15 +43,27 @@ class Extra:
 
 @dataclass(frozen=True)
 class Beside:
-    """What lies beside a model."""
+    """What lies beside a model. ``own`` is the memory in bytes that its own guessing layers take
+    beyond their weights, 0 when they aren't used.
+    """
 
     projector: Extra | None = None
     draft: Extra | None = None
+    own: int = 0
+
+    @property
+    def guesses(self) -> bool:
+        """Whether tokens are guessed before they are computed."""
+        return self.draft is not None or self.own > 0
+
+    @property
+    def without_guesses(self) -> Beside:
+        return Beside(self.projector)
 
     @property
     def needed(self) -> int:
         """Bytes of memory that all of it takes, without context."""
-        return sum(extra.needed for extra in (self.projector, self.draft) if extra)
+        return sum(extra.needed for extra in (self.projector, self.draft) if extra) + self.own
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -60,6 +73,7 @@ class Beside:
             *(("--mmproj", str(projector.path)) if projector else ()),
             # Without the type a draft is loaded and never asked.
             *(("--model-draft", str(draft.path), "--spec-type", "draft-simple") if draft else ()),
+            *(("--spec-type", "draft-mtp") if self.own else ()),
         )
 
     @property
@@ -76,11 +90,14 @@ def suffix_of(name: str) -> str:
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
 
 
-def find(folder: Path, model: str) -> Beside:
-    """What there is in ``folder`` for ``model``."""
+def find(folder: Path, model: str, its: Card) -> Beside:
+    """What there is in ``folder`` for ``model``, whose card is ``its``; nothing unless it chats."""
+    if its.kind != CHAT:
+        return NOTHING
     projector = _usable(_projector, folder / (model + PROJECTOR))
     draft = None if projector else _usable(_draft, folder / (model + DRAFT))
-    return Beside(projector, draft)
+    own = working_memory(its) if its.guesses and not projector and not draft else 0
+    return Beside(projector, draft, own)
 
 
 def check(path: Path, suffix: str) -> None:

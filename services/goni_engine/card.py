@@ -33,6 +33,27 @@ ENCODERS = frozenset(
     }
 )
 """llama.cpp's architectures that read text and write none."""
+GUESSING = frozenset(
+    {
+        "bailingmoe3",
+        "cohere2moe",
+        "deepseek2",
+        "deepseek32",
+        "deepseek4",
+        "glm-dsa",
+        "glm4moe",
+        "glm5-next",
+        "hy_v3",
+        "mimo2",
+        "nemotron_h_moe",
+        "qwen35",
+        "qwen35moe",
+        "qwen3next",
+        "step35",
+    }
+)
+"""Architectures whose own guessing layers (multi-token prediction) llama.cpp can use: those in
+src/models with a ``graph_mtp``."""
 KV_BYTES = 2
 """llama-server keeps keys and values as 16-bit numbers unless told otherwise."""
 
@@ -40,7 +61,8 @@ KV_BYTES = 2
 @dataclass(frozen=True)
 class Card:
     """A model in short. ``bytes`` is the file's size, ``kv_bytes`` the memory that one token of
-    context takes, ``context`` the tokens it was trained on.
+    context takes, ``context`` the tokens it was trained on; ``guesses``: it has layers that guess
+    its next tokens.
     """
 
     architecture: str
@@ -53,6 +75,7 @@ class Card:
     vocabulary: int
     parameters: int
     kv_bytes: int
+    guesses: bool = False
 
 
 def card(contents: Contents) -> Card:
@@ -75,6 +98,7 @@ def card(contents: Contents) -> Card:
         vocabulary=_vocabulary(metadata),
         parameters=sum(tensor.elements for tensor in contents.tensors),
         kv_bytes=_kv_bytes(metadata, architecture, layers, width),
+        guesses=_guesses(contents, architecture, layers),
     )
 
 
@@ -103,6 +127,16 @@ def _kind(metadata: Mapping[str, Value], architecture: str) -> str:
     if pooling == RANK_POOLING:
         return RERANK
     return EMBEDDING if pooling or architecture in ENCODERS else CHAT
+
+
+def _guesses(contents: Contents, architecture: str, layers: int) -> bool:
+    """Whether the guessing layers, which are the last ones, are really in the file."""
+    number_of = number(
+        contents.metadata, f"{architecture}.nextn_predict_layers", 0, layers, default=0
+    )
+    first = f"blk.{layers - number_of}.nextn.eh_proj.weight"
+    there = any(tensor.name == first for tensor in contents.tensors)
+    return architecture in GUESSING and number_of > 0 and there
 
 
 def _name(metadata: Mapping[str, Value]) -> str:

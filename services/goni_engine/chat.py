@@ -106,12 +106,12 @@ def check_pictures(entry: Entry, number: int) -> None:
 
 
 def check_chances(entry: Entry, request: Request) -> None:
-    """:class:`BadInput` when probabilities are asked of a model with a draft: llama-server gives
-    wrong ones (1, always) for the tokens that the draft guessed.
+    """:class:`BadInput` when probabilities are asked of a model that guesses: llama-server gives
+    wrong ones (1, always) for the tokens that were guessed.
     """
-    if request.wants_chances and entry.beside.draft is not None:
+    if request.wants_chances and entry.beside.guesses:
         raise BadInput(
-            "this model has a draft: it can't tell the probabilities of its tokens",
+            "this model guesses tokens ahead and can't tell their probabilities",
             hint="ask without logprobs, or choose another model",
             code="no_logprobs",
         )

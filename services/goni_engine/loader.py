@@ -12,6 +12,7 @@ from goni_core.contract import Check
 from goni_core.errors import GoniError
 from goni_engine import device, selftest, watchdog
 from goni_engine import plan as plans
+from goni_engine.beside import Beside
 from goni_engine.card import CHAT, RERANK
 from goni_engine.device import Devices
 from goni_engine.instance import Instance
@@ -45,7 +46,7 @@ class Loader:
     async def load(self, entry: Entry, plan: Plan) -> Instance:
         """``entry`` loaded and tested; :class:`LoadFailed` when it can't be or must not be used."""
         started = time.monotonic()
-        server = await self._start(entry, plan)
+        server = await self._start_guessing(entry, plan)
         try:
             patience_s = await self._test(entry, plan, server)
         except BaseException:
@@ -62,7 +63,17 @@ class Loader:
         )
         return Instance(entry, plan, server, seats, watching, gpu=bool(self._devices.gpus))
 
-    async def _start(self, entry: Entry, plan: Plan) -> LlamaServer:
+    async def _start_guessing(self, entry: Entry, plan: Plan) -> LlamaServer:
+        """The server; without guesses when it doesn't start with them, as they only save time."""
+        try:
+            return await self._start(entry, plan, entry.beside)
+        except LoadFailed as error:
+            if not entry.beside.guesses or error.code == "load_killed":
+                raise
+            log.warning("%s is loaded without guesses: %s", entry.id, error.message)
+            return await self._start(entry, plan, entry.beside.without_guesses)
+
+    async def _start(self, entry: Entry, plan: Plan, beside: Beside) -> LlamaServer:
         folder = self._folder / secrets.token_hex(4)
         socket = folder / "engine.sock"
         arguments = plans.arguments(
@@ -73,7 +84,7 @@ class Loader:
             threads=self._devices.cores,
             gpu=bool(self._devices.gpus),
             rerank=entry.kind == RERANK,
-            beside=entry.beside.arguments,
+            beside=beside.arguments,
         )
         timeout = LOAD_S + entry.bytes / LOAD_RATE
         return await LlamaServer.start(self._program, arguments, folder, socket, timeout=timeout)
@@ -85,7 +96,7 @@ class Loader:
         try:
             async with asyncio.timeout(selftest.LONGEST_S):
                 result = await selftest.examine(
-                    server.service, plan.slots, drafts=entry.beside.draft is not None
+                    server.service, plan.slots, guesses=entry.beside.guesses
                 )
         except selftest.Failed as error:
             self.tests[entry.id] = Check(entry.id, False, error.message)

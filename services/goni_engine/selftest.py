@@ -13,8 +13,9 @@ token may change only for one that was that close. After such a change the texts
 texts and are not compared any further. Rounding stays far below the bound (about 0.1 in 16-bit
 arithmetic); another request's text, a wrong mask or a broken kernel is far above.
 
-Tokens that a draft guessed come without probabilities: they are compared as tokens, and a different
-one, which may have been as likely, ends the comparison. The first token is never guessed.
+Tokens that were guessed (see ``beside``) come without probabilities: they are compared as tokens,
+and a different one, which may have been as likely, ends the comparison. The first token is never
+guessed.
 
 It costs tens of tokens; where the CPU is so slow that even this takes seconds, fewer sentences are
 tried alone, never fewer than one.
@@ -81,8 +82,8 @@ class Result:
         return f"{self.compared} answers are the same alone and among others, no secret leaked"
 
 
-async def examine(service: http.Service, slots: int, *, drafts: bool = False) -> Result:
-    """Run the test on a llama-server that has nothing else to do; ``drafts``: it uses a draft.
+async def examine(service: http.Service, slots: int, *, guesses: bool = False) -> Result:
+    """Run the test on a llama-server that has nothing else to do; ``guesses``: it guesses.
 
     Raises :class:`Failed` with the reason, or what the server said.
     """
@@ -102,7 +103,7 @@ async def examine(service: http.Service, slots: int, *, drafts: bool = False) ->
         if leaked(said.text, number, numbers):
             raise Failed("a secret of one request appeared in the answer to another")
     for one, other in zip(alone, crowd, strict=False):
-        difference = differs(one.steps, other.steps, drafts=drafts)
+        difference = differs(one.steps, other.steps, guesses=guesses)
         if difference:
             raise Failed(f"it answers differently when others ask at the same time: {difference}")
     return Result(len(alone), max(said.speed for said in alone))
@@ -113,10 +114,10 @@ def leaked(text: str, own: str, numbers: Sequence[str]) -> bool:
     return any(number in text for number in numbers if number != own)
 
 
-def differs(alone: Sequence[Step], crowd: Sequence[Step], *, drafts: bool = False) -> str:
+def differs(alone: Sequence[Step], crowd: Sequence[Step], *, guesses: bool = False) -> str:
     """How the two differ beyond rounding, in words; "" when they don't."""
     for place, (one, other) in enumerate(zip(alone, crowd, strict=False), 1):
-        if drafts and place > 1 and not (one.chances and other.chances):
+        if guesses and place > 1 and not (one.chances and other.chances):
             if one.token != other.token:
                 return ""
             continue

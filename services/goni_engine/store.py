@@ -158,8 +158,8 @@ class Store:
 
     async def _look_beside(self, model: str) -> None:
         entry = self._entries.get(model)
-        if entry is not None and entry.kind == CHAT:
-            found = await asyncio.to_thread(beside.find, self._folder, model)
+        if entry is not None and entry.card is not None:
+            found = await asyncio.to_thread(beside.find, self._folder, model, entry.card)
             self._entries[model] = replace(entry, beside=found)
 
     def withdraw(self, model: str) -> Entry:
@@ -238,7 +238,7 @@ def inspect(path: Path, model: str = "") -> Entry:
         int(status.st_mtime),
         found,
         reason,
-        beside.find(path.parent, model) if found and found.kind == CHAT else beside.NOTHING,
+        beside.find(path.parent, model, found) if found else beside.NOTHING,
     )
 
 

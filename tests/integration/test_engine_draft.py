@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.guesser import write_guessing_model
 from tests.integration.engine_node import CHAT, Node, ask, running
 from tests.models import write_tiny_chat_model
 
@@ -16,7 +17,7 @@ MODELS = ("alone", "itself", "another", "foreign")
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """The same model without a draft, with itself as one, with one that guesses badly, and with
-    something that is no model.
+    something that is no model; and one that guesses by itself, with and without the layer.
     """
     folder = tmp_path_factory.mktemp("engine")
     node = Node(folder)
@@ -25,6 +26,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         write_tiny_chat_model(node.models / f"{name}.gguf", seed=1)
     write_tiny_chat_model(node.models / "itself.draft.gguf", seed=1)
     write_tiny_chat_model(node.models / "another.draft.gguf", seed=2)
+    write_guessing_model(node.models / "guessing.gguf")
+    write_guessing_model(node.models / "plain.gguf", guesses=0)
+    write_guessing_model(node.models / "twofold.gguf", guesses=2)
     (node.models / "foreign.draft.gguf").write_bytes(b"PK\x03\x04 not a model")
     with running(folder) as started:
         yield started
@@ -54,6 +58,21 @@ def test_a_draft_changes_the_work_and_never_the_answer(client: httpx.Client) -> 
     missed = answer(client, "another", "hello there")[1]
     assert missed["draft_n_accepted"] < missed["draft_n"]
     assert "draft_n" not in answer(client, "foreign", "hello there")[1]
+
+
+def test_a_model_that_guesses_by_itself_says_the_same(client: httpx.Client) -> None:
+    expected, plain = answer(client, "plain", "hello there")
+    said, figures = answer(client, "guessing", "hello there")
+    assert said == expected
+    assert figures["draft_n"] > 0
+    assert "draft_n" not in plain
+
+
+def test_a_model_whose_guesses_fail_is_used_without(client: httpx.Client, node: Node) -> None:
+    said, figures = answer(client, "twofold", "hello there")
+    assert said == answer(client, "plain", "hello there")[0]
+    assert "draft_n" not in figures
+    assert "twofold is loaded without guesses" in node.log
 
 
 def test_a_draft_is_no_model_of_its_own_and_its_memory_counts(client: httpx.Client) -> None:

@@ -11,6 +11,7 @@ import pytest
 from goni_core.errors import BadInput
 from goni_engine import beside, store
 from goni_engine.pictures import MOST_PIXELS
+from tests.guesser import write_guessing_model
 from tests.models import write_tiny_chat_model
 from tests.projector import write_tiny_projector
 
@@ -80,3 +81,14 @@ def test_a_draft_must_be_a_whole_chat_model(tmp_path: Path) -> None:
     (tmp_path / "cut").write_bytes(whole[:-100])
     with pytest.raises(BadInput, match="truncated"):
         beside.check(tmp_path / "cut", beside.DRAFT)
+
+
+def test_guessing_layers_are_used_when_they_are_there_and_there_is_no_draft(tmp_path: Path) -> None:
+    own = store.inspect(write_guessing_model(tmp_path / "own.gguf"))
+    assert own.beside.arguments == ("--spec-type", "draft-mtp")
+    assert own.card is not None
+    assert own.usable_card().bytes > own.card.bytes
+    without = store.inspect(write_guessing_model(tmp_path / "plain.gguf", guesses=0))
+    assert not without.beside.guesses
+    write_guessing_model(tmp_path / "own.draft.gguf", guesses=0)
+    assert "draft-simple" in store.inspect(tmp_path / "own.gguf").beside.arguments

@@ -50,10 +50,10 @@ def test_other_tokens_and_other_chances_are_a_difference(crowd: list[Step]) -> N
 
 def test_what_a_draft_guessed_is_compared_as_tokens() -> None:
     guessed, other = Step(5, 0.0, {}), Step(6, 0.0, {})
-    assert differs([SURE, guessed], [SURE, guessed], drafts=True) == ""
-    assert differs([SURE, guessed, SURE], [SURE, other, step(7, t7=LIKELY)], drafts=True) == ""
-    assert differs([SURE, guessed, SURE], [SURE, guessed, step(7, t7=LIKELY)], drafts=True)
-    assert differs([guessed], [guessed], drafts=True), "the first is never guessed"
+    assert differs([SURE, guessed], [SURE, guessed], guesses=True) == ""
+    assert differs([SURE, guessed, SURE], [SURE, other, step(7, t7=LIKELY)], guesses=True) == ""
+    assert differs([SURE, guessed, SURE], [SURE, guessed, step(7, t7=LIKELY)], guesses=True)
+    assert differs([guessed], [guessed], guesses=True), "the first is never guessed"
     assert differs([SURE, guessed], [SURE, guessed]), "without a draft nothing is"
 
 
