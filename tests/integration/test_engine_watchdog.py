@@ -43,16 +43,26 @@ def stop(node: Node) -> int:
     return child
 
 
+def until(client: httpx.Client, **wanted: int) -> None:
+    """Wait until the one loaded model's figures are these."""
+    end = time.monotonic() + 60
+    while True:
+        (model,) = client.get("/stats").json()["models"]
+        if model.items() >= wanted.items():
+            return
+        assert time.monotonic() < end, model
+        time.sleep(0.05)
+
+
 def test_a_hang_in_mid_answer_is_noticed_said_and_cured(client: httpx.Client, node: Node) -> None:
     endless = ask("a very long story", tokens=15_000, stream=True, ignore_eos=True)
     with ThreadPoolExecutor(8) as pool, client.stream("POST", CHAT, json=endless) as response:
         lines = response.iter_lines()
         next(lines)
         begun = [pool.submit(client.post, CHAT, json=endless | {"stream": False}) for _ in range(3)]
-        time.sleep(0.5)
-        # All four slots are taken: these wait for their turn.
+        until(client, busy=4, waiting=0)
         waiting = [pool.submit(client.post, CHAT, json=ask(f"wait {n}")) for n in range(3)]
-        time.sleep(0.2)
+        until(client, busy=4, waiting=3)
         child = stop(node)
         stopped = time.monotonic()
         last = [part for part in events(lines) if "error" in part]

@@ -243,6 +243,11 @@ def test_a_chat_is_kept(household: Household) -> None:
     assert said.status_code == 200 and "[DONE]" in said.text
 
 
+def test_the_health_check_passes_with_what_people_brought(machine: Machine) -> None:
+    machine.succeed("systemctl restart goni-health.service", timeout=PATIENCE)
+    assert machine.failed_units() == []
+
+
 def test_what_is_not_a_model_is_refused_and_leaves_nothing(
     household: Household, machine: Machine
 ) -> None:
