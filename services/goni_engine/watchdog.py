@@ -49,7 +49,7 @@ def patience(batch: int, tokens_per_s: float) -> float:
 
 
 class Watchdog:
-    """Looks after one server until it ends; then calls ``ended``."""
+    """Looks after one server until it ends; calls ``ended`` then, and when it is to be ended."""
 
     def __init__(
         self, model: str, server: LlamaServer, patience_s: float, ended: Callable[[], None]
@@ -89,6 +89,8 @@ class Watchdog:
             reason = self._verdict(time.monotonic())
             if reason:
                 self.hung = True
+                # First of all, or who waits gets the slot of who is told, on a server that dies.
+                self._ended()
                 log.error("llama-server for %s hangs (%s): ending it", self._model, reason)
                 await self._server.kill()
         self._ended()

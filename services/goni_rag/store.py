@@ -171,14 +171,10 @@ def totals(db: sqlite3.Connection) -> Totals:
 
 def damage(db: sqlite3.Connection) -> str:
     """What SQLite finds wrong with the file, "" when nothing; reads all of it."""
-    db.execute("BEGIN")
-    try:
-        # SQLite checks FTS5 too since 3.44, but against what this connection last saw of it, and
-        # then calls what others have written since malformed. A query makes it look again.
-        db.execute("SELECT rowid FROM lexical WHERE lexical MATCH 'a' LIMIT 1").fetchall()
-        found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
-    finally:
-        db.execute("ROLLBACK")
+    # SQLite checks FTS5 too since 3.44, but against what this connection last saw of it, and then
+    # calls what others have written since malformed. A query makes it look again.
+    db.execute("SELECT rowid FROM lexical WHERE lexical MATCH 'a' LIMIT 1").fetchall()
+    found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
     return "" if found == "ok" else found
 
 
