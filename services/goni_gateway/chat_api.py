@@ -46,9 +46,11 @@ class Exchange:
     stored: bool = False
 
     async def store(self, *, stopped: bool) -> None:
-        """Keep it, once; nothing when no answer came. A chat deleted meanwhile stays away."""
+        """Keep it, once; a model may end without a word, but what was stopped before its first one
+        was no answer. A chat deleted meanwhile stays away.
+        """
         text = "".join(self.pieces)
-        if self.stored or not text:
+        if self.stored or (stopped and not text):
             return
         self.stored = True
         entry = Entry("assistant", text, self.model, self.goni, stopped)

@@ -237,7 +237,7 @@ class StandIn:
             thread.join(10)
 
     async def _models(self, request: Request) -> Response:
-        chat = ["tiny", "breaks", "endless", "slow"]
+        chat = ["tiny", "breaks", "endless", "slow", "silent"]
         data = [_model(name, "chat") for name in chat] + [_model("all-MiniLM", "embedding")]
         return JSONResponse({"object": "list", "data": data})
 
@@ -278,6 +278,9 @@ class StandIn:
 
     async def _stream(self, request: Request, model: str) -> AsyncIterator[bytes]:
         yield _chunk({"role": "assistant", "content": None})
+        if model == "silent":
+            yield b"data: [DONE]\n\n"
+            return
         yield _chunk({"content": "Hello "})
         if model == "breaks":
             raise RuntimeError("the engine died")

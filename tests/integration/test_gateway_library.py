@@ -146,6 +146,17 @@ def test_a_stopped_answer_is_kept_as_stopped(
     assert kept[1]["content"].startswith("Hello on ")
 
 
+def test_a_question_to_which_the_model_says_nothing_is_kept(browser: httpx.Client) -> None:
+    chat = browser.post("/api/chats").json()["id"]
+    body = {"model": "silent", "content": "Are you there?"}
+    assert "[DONE]" in browser.post(f"/api/chats/{chat}/messages", json=body).text
+    kept = browser.get(f"/api/chats/{chat}").json()["messages"]
+    assert [(message["content"], message["stopped"]) for message in kept] == [
+        ("Are you there?", False),
+        ("", False),
+    ]
+
+
 def test_a_chat_deleted_while_it_is_answered_stays_deleted(
     browser: httpx.Client, node: Node, behind: StandIn
 ) -> None:

@@ -271,7 +271,7 @@ def test_malformed_and_oversized_requests_get_openai_shaped_errors(household: Ho
         (b"[]", 400),
         (b'{"model": "nobody", "messages": [{"role": "user", "content": "x"}]}', 404),
         (b'{"model": "tiny", "messages": "x"}', 400),
-        (b'{"x": "' + b"a" * (9 << 20) + b'"}', 413),
+        (b'{"x": "' + b"a" * (25 << 20) + b'"}', 413),
     )
     for body, status in bodies:
         said = session.post(f"{household.url}/v1/chat/completions", data=body, timeout=PATIENCE)
