@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 HEAD_S = 20.0
 """Seconds that the head of a request may take to arrive."""
+HANDSHAKE_S, FIRST_S, LOOK_S = 0.2, 1.0, 0.02
+"""Seconds that a stop leaves to connections that were accepted just before: for TLS to begin, and
+for the first request to come."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,10 @@ class _Server(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say goodbye to idle TLS connections without waiting for theirs: a client that isn't
-        reading would hold the stop up for 10 s.
+        """Hear out who came last, then say goodbye to idle TLS connections without waiting for
+        theirs: a client that isn't reading would hold the stop up for 10 s.
         """
+        await self._hear_out()
         for connection in list(self.server_state.connections):
             cycle = getattr(connection, "cycle", None)
             transport = getattr(connection, "transport", None)
@@ -100,6 +104,22 @@ class _Server(uvicorn.Server):
                 if transport.get_write_buffer_size() == 0:
                     transport.abort()
         await super().shutdown(sockets)
+
+    def stop_accepting(self) -> None:
+        """Let new connections wait in the kernel from now on, for whoever serves the socket next;
+        uvicorn would go on for a tick and then close them unanswered.
+        """
+        for accepting in getattr(self, "servers", ()):
+            accepting.close()
+
+    async def _hear_out(self) -> None:
+        if self.config.is_ssl:
+            await asyncio.sleep(HANDSHAKE_S)
+        for _ in range(int(FIRST_S / LOOK_S)):
+            connections = self.server_state.connections
+            if all(getattr(connection, "cycle", None) for connection in connections):
+                return
+            await asyncio.sleep(LOOK_S)
 
 
 def inherited(name: str) -> socket.socket | None:
@@ -169,6 +189,7 @@ async def serve(
         stopping.cancel()
         stop.set()
         for server in servers:
+            server.stop_accepting()
             server.should_exit = True
         await asyncio.gather(*tasks)
 
