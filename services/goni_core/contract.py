@@ -27,11 +27,27 @@
     POST   /v1/embeddings             OpenAI's; float or base64
     POST   /count                     {"model", "messages"} -> Count
 
-``rag.sock`` (goni_rag); ``owner`` is a person's id
+``rag.sock`` (goni_rag); ``owner`` is a person's id, or "shared"; a path has folders before the name
     GET    /health                    Health
-    PUT    /documents/{name}?owner=   body: the file; 201 and its Document once searchable
-    GET    /documents?owner=          {"documents": [Document]}
-    DELETE /documents/{name}?owner=
+    PUT    /documents/{path}?owner=   body: the file; 201 and its Document once searchable; the
+                                      folders above are made. With &wait=no they have to be there
+                                      (409 no_folder), hidden names are allowed, and the answer
+                                      {} comes as soon as the file is kept
+    GET    /documents?owner=          {"documents": [Document], "more"}, by path, 1000 at a time:
+                                      &after= is the last path so far, &folder= only what is below,
+                                      &state= only those
+    DELETE /documents?owner=&path=    the document, or the folder with all that is in it; also as
+                                      /documents/{path}?owner=
+    GET    /files?owner=&path=        the file itself, or a Range of it
+    GET    /folder?owner=&path=       {"entry": Entry, "entries": [Entry], "more"}: a file or folder
+                                      and what is in it ("" is the owner's whole folder);
+                                      &hidden=yes: with hidden ones too
+    POST   /folder                    {"owner", "path"} -> 201 and its Entry
+    POST   /move                      {"owner", "path", "to_owner", "to", "replace"} -> its Entry;
+                                      409 exists unless "replace"
+    POST   /copy                      likewise
+    DELETE /owners/{owner}            all that the owner has -> {"documents": how many}
+    GET    /progress?owner=           Progress
     POST   /search                    {"owner", "query", "k"} -> {"sources": [Source]}
 
 ``gateway.sock`` (goni_gateway)
@@ -178,8 +194,9 @@ class Count:
 
 @dataclass(frozen=True)
 class Document:
-    """A document in somebody's folder. ``state``: indexed or unreadable (then ``reason`` says
-    why).
+    """A document in somebody's folder; ``name`` is its path there. ``state``: waiting (to be read
+    for the first time), indexed or unreadable (then ``reason`` says why); ``changed`` in seconds
+    since 1970.
     """
 
     name: str
@@ -189,6 +206,41 @@ class Document:
     chunks: int
     state: str
     reason: str = ""
+    changed: int = 0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder (``kind``) as it lies on the disk; ``tag`` changes whenever a file's content
+    does. ``state``, ``reason`` and ``pages`` are its document's, if it is one.
+    """
+
+    path: str
+    kind: str
+    bytes: int
+    changed: float
+    tag: str
+    state: str = ""
+    reason: str = ""
+    pages: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far reading somebody's and the shared documents is: how many ``waiting`` to be read (of
+    everybody: ``queue``), passages that wait to be found by their meaning, the paths being read
+    now, documents read per minute, seconds until all is done (None: nobody knows yet), how many
+    are ``unreadable``, and what keeps it from going on.
+    """
+
+    waiting: int
+    queue: int
+    pending: int
+    reading: tuple[str, ...]
+    per_minute: float
+    seconds_left: int | None
+    unreadable: int
+    trouble: str = ""
 
 
 @dataclass(frozen=True)

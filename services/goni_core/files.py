@@ -64,11 +64,11 @@ def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 @contextlib.contextmanager
-def incoming(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
-    """A new empty file beside ``path`` that replaces it when the block ends well and is removed
-    when not.
+def incoming(path: Path, *, mode: int = 0o600, folder: Path | None = None) -> Iterator[Path]:
+    """A new empty file in ``folder`` (of the same file system; default: beside ``path``) that
+    replaces ``path`` when the block ends well and is removed when not.
     """
-    temporary = path.parent / f".{secrets.token_hex(8)}.incoming"
+    temporary = (folder or path.parent) / f".{secrets.token_hex(8)}.incoming"
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     os.close(handle)
     try:

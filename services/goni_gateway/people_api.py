@@ -7,7 +7,6 @@ All of it is for signed-in people only: a key that leaked can't add people or ta
 from __future__ import annotations
 
 import logging
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,7 +15,7 @@ from starlette.routing import Route
 from goni_core import fields, web
 from goni_core.contract import plain
 from goni_core.errors import Forbidden
-from goni_core.http import Service
+from goni_core.http import ANSWER_TIMEOUT
 from goni_gateway import (
     bodies,
     callers,
@@ -76,21 +75,11 @@ async def remove(request: Request) -> Response:
     name = fields.text(body, "name", longest=people.LONGEST_NAME)
     gate, person_id = gateway.of(request), request.path_params["person"]
     await gate.database.do(people.lock_out, owner, person_id, name)
-    documents = await _delete_documents(gate.rag, person_id)
+    said = await gate.rag.call("DELETE", f"/owners/{person_id}", timeout=ANSWER_TIMEOUT)
+    documents = fields.integer(said, "documents", least=0, most=1 << 40)
     await gate.database.do(people.remove, person_id)
     log.info("person %s was removed", person_id)
     return JSONResponse({"removed": True, "documents": documents})
-
-
-async def _delete_documents(rag: Service, owner: str) -> int:
-    """Delete all that ``owner`` has; how many there were."""
-    count, params = 0, {"owner": owner}
-    while documents := (await rag.call("GET", "/documents", params=params)).get("documents"):
-        for document in documents:
-            path = f"/documents/{quote(document['name'], safe='')}"
-            await rag.call("DELETE", path, params=params)
-            count += 1
-    return count
 
 
 async def their_sign_ins(request: Request) -> Response:

@@ -22,7 +22,7 @@ from goni_core.errors import GoniError
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of the tables; another one's file is made anew."""
 
 SCHEMA = f"""
@@ -37,8 +37,12 @@ CREATE TABLE documents (
     pages INTEGER NOT NULL,
     state TEXT NOT NULL,
     reason TEXT NOT NULL,
+    changed INTEGER NOT NULL,
+    due INTEGER NOT NULL DEFAULT 0,
     UNIQUE (owner, name)
 ) STRICT;
+CREATE INDEX documents_signature ON documents (signature);
+CREATE INDEX documents_due ON documents (due, id) WHERE due;
 -- Ids are never used twice, so that a vector which arrives late can't meet another's passage.
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

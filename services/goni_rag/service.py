@@ -1,4 +1,4 @@
-"""The routes of ``rag.sock`` as in ``goni_core.contract``: parse, ask the library, answer.
+"""rag.sock: the routes of ``goni_core.contract`` put together, served until SIGTERM.
 
 Who may ask as which owner is the gateway's business; only it and this node's root reach the socket.
 """
@@ -10,13 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from goni_core import fields, files, log, paths, web
+from goni_core import fields, log, paths, web
 from goni_core.contract import plain
 from goni_core.http import Service
 from goni_core.serve import Listener, serve, unix_or_inherited
-from goni_rag import folders, store, upkeep
+from goni_rag import files_api, folders, store, upkeep
 from goni_rag.embed import Embedder
-from goni_rag.folders import Key
 from goni_rag.health import Examiner
 from goni_rag.library import Library
 
@@ -50,19 +49,6 @@ def application(library: Library, examiner: Examiner) -> Starlette:
     async def health(request: Request) -> Response:
         return JSONResponse(plain(await examiner.health()))
 
-    async def put(request: Request) -> Response:
-        announced = web.content_length(request.headers)
-        document = await library.add(_key(request), request.stream(), announced)
-        return JSONResponse(plain(document), status_code=201)
-
-    async def listing(request: Request) -> Response:
-        found = await library.documents(_owner(request))
-        return JSONResponse({"documents": [plain(document) for document in found]})
-
-    async def delete(request: Request) -> Response:
-        await library.remove(_key(request))
-        return JSONResponse({})
-
     async def search(request: Request) -> Response:
         asked = await web.read_json(request)
         fields.only(asked, ("owner", "query", "k"))
@@ -76,21 +62,10 @@ def application(library: Library, examiner: Examiner) -> Starlette:
     return web.application(
         [
             Route("/health", health),
-            Route("/documents", listing),
-            # "path", so that a name with an encoded slash is refused for what it is.
-            Route("/documents/{name:path}", put, methods=["PUT"]),
-            Route("/documents/{name:path}", delete, methods=["DELETE"]),
             Route("/search", search, methods=["POST"]),
+            *files_api.routes(library),
         ]
     )
-
-
-def _owner(request: Request) -> str:
-    return folders.owner_id(fields.text(dict(request.query_params), "owner"))
-
-
-def _key(request: Request) -> Key:
-    return _owner(request), files.safe_name(request.path_params["name"])
 
 
 async def _alive(library: Library) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from goni_core.contract import Document
 from goni_rag.chunk import Chunk, embedded_text
@@ -18,6 +19,7 @@ from goni_rag.folders import Key
 INDEX_VERSION = 1
 """Of extractors, chunker and embedding model together: rows of another are made anew."""
 WAITING = "found by its words for now, by its meaning soon"
+CHANGED = "it has changed and is being read again"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Entry:
     pages: int
     state: str
     reason: str = ""
+    changed: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Totals:
     unreadable: int
     chunks: int
     pending: int
+    waiting: int
 
 
 def put(
@@ -63,10 +67,10 @@ def put(
     forget(db, (entry.owner, entry.name))
     document = db.execute(
         "INSERT INTO documents (owner, name, bytes, sha256, signature, version, pages, state,"
-        " reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " reason, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(entry.owner, entry.name, entry.bytes, entry.sha256, entry.signature),
-            *(INDEX_VERSION, entry.pages, entry.state, entry.reason),
+            *(INDEX_VERSION, entry.pages, entry.state, entry.reason, entry.changed),
         ),
     ).lastrowid
     for chunk, vector in zip(chunks, vectors, strict=True):
@@ -96,15 +100,39 @@ def forget(db: sqlite3.Connection, key: Key) -> bool:
     return True
 
 
+def move(db: sqlite3.Connection, key: Key, to: Key) -> None:
+    """The file is called ``to`` from now on: nothing is read or embedded again. What was known of
+    ``to`` is forgotten.
+    """
+    if key == to:
+        return
+    forget(db, to)
+    row = db.execute("SELECT id FROM documents WHERE owner = ? AND name = ?", key).fetchone()
+    if row is None:
+        return
+    db.execute("UPDATE documents SET owner = ?, name = ? WHERE id = ?", (*to, *row))
+    ids = db.execute("SELECT id FROM chunks WHERE document = ?", row).fetchall()
+    db.executemany("UPDATE lexical SET name = ? WHERE rowid = ?", [(to[1], *one) for one in ids])
+    if key[0] != to[0]:
+        db.execute("UPDATE chunks SET owner = ? WHERE document = ?", (to[0], *row))
+        for (chunk,) in ids:
+            _give_vector(db, chunk, to[0])
+
+
+def _give_vector(db: sqlite3.Connection, chunk: int, owner: str) -> None:
+    """Put a passage's vector, if it has one, into ``owner``'s partition."""
+    found = db.execute("SELECT embedding FROM vectors WHERE chunk = ?", (chunk,)).fetchone()
+    if found:
+        db.execute("DELETE FROM vectors WHERE chunk = ?", (chunk,))
+        _add_vector(db, chunk, owner, found[0])
+
+
 def sign(db: sqlite3.Connection, key: Key, signature: str) -> None:
     """The file was replaced by one with the same content."""
-    db.execute("UPDATE documents SET signature = ? WHERE owner = ? AND name = ?", (signature, *key))
-
-
-def known(db: sqlite3.Connection) -> dict[Key, Known]:
-    """What is remembered of every file, for comparing with the folders."""
-    rows = db.execute("SELECT owner, name, sha256, signature, version FROM documents")
-    return {(owner, name): Known(*rest) for owner, name, *rest in rows}
+    db.execute(
+        "UPDATE documents SET signature = ?, due = 0 WHERE owner = ? AND name = ?",
+        (signature, *key),
+    )
 
 
 def known_one(db: sqlite3.Connection, key: Key) -> Known | None:
@@ -115,26 +143,33 @@ def known_one(db: sqlite3.Connection, key: Key) -> Known | None:
     return Known(*row) if row else None
 
 
-def documents(db: sqlite3.Connection, owner: str, name: str | None = None) -> list[Document]:
-    """``owner``'s documents by name, or the one called ``name``."""
+def documents(db: sqlite3.Connection, owner: str, name: str) -> list[Document]:
+    """The document of ``owner`` that is called ``name``, if there is one."""
+    return listed(db, owner, "d.name = :name", {"name": name}, 1)
+
+
+def listed(
+    db: sqlite3.Connection, owner: str, where: str, values: Mapping[str, object], most: int
+) -> list[Document]:
+    """At most ``most`` of ``owner``'s documents for which ``where`` holds, by name."""
     rows = db.execute(
-        "SELECT d.name, d.bytes, d.sha256, d.pages, COUNT(c.id), d.state, d.reason,"
-        " COALESCE(SUM(c.pending), 0)"
+        "SELECT d.name, d.bytes, d.sha256, d.pages, COUNT(c.id), d.state, d.reason, d.changed,"  # noqa: S608 - callers' constants
+        " d.due, COALESCE(SUM(c.pending), 0)"
         " FROM documents d LEFT JOIN chunks c ON c.document = d.id AND c.owner = d.owner"
-        " WHERE d.owner = :owner AND (:name IS NULL OR d.name = :name)"
-        " GROUP BY d.id ORDER BY d.name",
-        {"owner": owner, "name": name},
+        f" WHERE d.owner = :owner AND {where} GROUP BY d.id ORDER BY d.name LIMIT :most",
+        {**values, "owner": owner, "most": most},
     )
     return [_document(*row) for row in rows]
 
 
-def _document(
-    name: str, size: int, sha256: str, pages: int, chunks: int, state: str, reason: str, wait: int
-) -> Document:
+def _document(*row: Any) -> Document:
+    name, size, sha256, pages, chunks, state, reason, changed, due, wait = row
     reasons = [reason] if reason else []
+    if due and state != "waiting":
+        reasons.append(CHANGED)
     if wait:
         reasons.append(WAITING)
-    return Document(name, size, sha256, pages, chunks, state, "; ".join(reasons))
+    return Document(name, size, sha256, pages, chunks, state, "; ".join(reasons), changed)
 
 
 def pending(db: sqlite3.Connection, most: int) -> dict[int, str]:
@@ -164,7 +199,8 @@ def totals(db: sqlite3.Connection) -> Totals:
     row = db.execute(
         "SELECT (SELECT COUNT(*) FROM documents),"
         " (SELECT COUNT(*) FROM documents WHERE state = 'unreadable'),"
-        " (SELECT COUNT(*) FROM chunks), (SELECT COUNT(*) FROM chunks WHERE pending)"
+        " (SELECT COUNT(*) FROM chunks), (SELECT COUNT(*) FROM chunks WHERE pending),"
+        " (SELECT COUNT(*) FROM documents WHERE due)"
     ).fetchone()
     return Totals(*row)
 

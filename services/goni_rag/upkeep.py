@@ -1,97 +1,130 @@
-"""What the service does by itself: make index and folders agree after a start, and add the vectors
-that the engine couldn't give at once.
+"""What the service does by itself: follow the folders, read what is new, add the vectors that the
+engine couldn't give at once, and compare everything from time to time.
 
-Both only ever bring the index nearer to the files, so they may stop and start again at any moment.
-One bad file never keeps the others waiting.
+Each of the tasks only ever brings the index nearer to the files, so that they may stop and start
+again at any moment. One bad file never keeps the others waiting, and all of them step back while
+somebody searches.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
-from goni_core.errors import GoniError, Unavailable
-from goni_rag import folders, store
+from goni_core.errors import DiskFull, NotFound, Unavailable
+from goni_rag import folders, ledger, reconcile, store
 from goni_rag.embed import BATCH
-from goni_rag.folders import File, Key
-from goni_rag.library import Library
-from goni_rag.store import Known
+from goni_rag.folders import Key
+from goni_rag.library import EXTRACTIONS, Library
+from goni_rag.watch import Watch
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
-"""Between two tries while the engine is down."""
+"""Between two tries while the engine is down or the disk is full."""
+CHECK_SECONDS = 900.0
+"""Between two full checks, for what events miss."""
+FULL = "the disk is full: new documents wait until there is room"
+FAILED = "Goni failed at this file; its log says why"
 
 
 @asynccontextmanager
-async def running(library: Library) -> AsyncIterator[None]:
+async def running(library: Library, check_seconds: float = CHECK_SECONDS) -> AsyncIterator[None]:
     """Keep ``library`` up to date for as long as the block runs."""
-    task = asyncio.create_task(_forever(library))
+    watch = Watch(library.root, library.changes.add, library.changes.lose)
+    folders.folder(library.root, folders.SHARED)
+    watch.start()
+    library.changes.lose()
+    taken: set[Key] = set()
+    steps: list[Callable[[], Awaitable[None]]] = [
+        lambda: _follow(library, watch, check_seconds),
+        *[lambda: _read(library, taken)] * EXTRACTIONS,
+        lambda: _embed(library),
+    ]
+    tasks = [asyncio.create_task(_forever(library, step)) for step in steps]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        watch.stop()
 
 
-async def _forever(library: Library) -> None:
+async def _forever(library: Library, step: Callable[[], Awaitable[None]]) -> None:
+    """``step`` again and again; what fails is tried again after a while."""
+    while True:
+        try:
+            await step()
+            library.pace.trouble = ""
+        except (DiskFull, OSError) as error:
+            full = isinstance(error, DiskFull) or error.errno in (errno.ENOSPC, errno.EDQUOT)
+            library.pace.trouble = FULL if full else f"the disk fails: {error}"
+            log.warning("keeping the index up to date: %s", getattr(error, "code", "os_error"))
+            await asyncio.sleep(RETRY_SECONDS)
+        except Exception:
+            log.exception("keeping the index up to date failed; it is tried again")
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _follow(library: Library, watch: Watch, check_seconds: float) -> None:
+    """Look at what changed; at everything when that isn't known, or wasn't for a while."""
     try:
-        await catch_up(library)
-        while True:
-            library.vectors_wanted.clear()
-            while await embed_some(library):
-                pass
-            await library.vectors_wanted.wait()
-    except asyncio.CancelledError:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(check_seconds):
+                while not library.changes.lost:
+                    news = await library.changes.take()
+                    await reconcile.agree(library, news, watch.cover)
+        library.changes.lost = False
+        await reconcile.everything(library, watch.cover)
+    except BaseException:
+        library.changes.lose()  # what was being looked at is as good as not seen
+        raise
+
+
+async def _read(library: Library, taken: set[Key]) -> None:
+    """Read one document that is due, or wait for one."""
+    library.reading_wanted.clear()
+    due = await library.connections.read(ledger.due, EXTRACTIONS)
+    key = next((key for key in due if key not in taken), None)
+    if key is None:
+        await library.reading_wanted.wait()
+        return
+    taken.add(key)
+    try:
+        await library.pace.step_back()
+        await library.refresh(key)
+    except NotFound:
+        await library.connections.write(ledger.drop, library.root, [key])
+    except DiskFull:
         raise
     except Exception:
-        log.exception("keeping the index up to date has stopped")
-        raise
+        log.exception("a document could not be read")
+        await _give_up(library, key)
+    finally:
+        taken.discard(key)
 
 
-def stale(known: dict[Key, Known], found: dict[Key, File]) -> tuple[list[Key], list[Key]]:
-    """Which documents the index has and the folders don't, and which files it doesn't know as they
-    are.
-    """
-    gone = [key for key in known if key not in found]
-    changed = [key for key, file in found.items() if not _same(known.get(key), file)]
-    return gone, changed
+async def _give_up(library: Library, key: Key) -> None:
+    """List a document as unreadable that made us fail, so that it isn't read for ever."""
+    file = folders.look(folders.place(library.root, *key))
+    if file is None:
+        return
+    entry = store.Entry(
+        *(*key, file.bytes, "", file.signature, 0, "unreadable", FAILED, int(file.changed))
+    )
+    await library.connections.write(store.put, entry, (), ())
 
 
-def _same(known: Known | None, file: File) -> bool:
-    if known is None:
-        return False
-    return (known.signature, known.version) == (file.signature, store.INDEX_VERSION)
-
-
-async def catch_up(library: Library) -> None:
-    """Drop rows whose file is gone and index files that the index doesn't know as they are."""
-    known = await library.connections.read(store.known)
-    found = await asyncio.to_thread(folders.scan, library.root)
-    gone, changed = stale(known, found)
-    if gone or changed:
-        log.info("the index lacks %d documents and has %d too many", len(changed), len(gone))
-    for key in [*gone, *changed]:
-        try:
-            await _refresh(library, key)
-        except (GoniError, OSError) as error:
-            log.warning("a document could not be indexed: %s", getattr(error, "code", "os_error"))
-        except Exception:
-            log.exception("a document could not be indexed")
-    library.vectors_wanted.set()
-
-
-async def _refresh(library: Library, key: Key) -> None:
-    """Look at one file again under its lock; an upload may have come in between."""
-    path = folders.place(library.root, *key)
-    async with library.lock(key):
-        if folders.look(path) is None:
-            await library.connections.write(store.forget, key)
-        else:
-            sha256 = await asyncio.to_thread(folders.digest, path)
-            await library.index(key, sha256, seconds=0.0)
+async def _embed(library: Library) -> None:
+    """Add missing vectors, or wait until some are missing."""
+    library.vectors_wanted.clear()
+    while await embed_some(library):
+        pass
+    await library.vectors_wanted.wait()
 
 
 async def embed_some(library: Library) -> bool:
@@ -101,6 +134,7 @@ async def embed_some(library: Library) -> bool:
     waiting = await library.connections.read(store.pending, BATCH)
     if not waiting:
         return False
+    await library.pace.step_back()
     try:
         vectors = await library.embedder.embed(list(waiting.values()))
     except Unavailable as error:

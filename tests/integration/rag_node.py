@@ -184,7 +184,7 @@ def running(base: Path) -> Iterator[Rag]:
             rag.stop()
 
 
-def eventually(true, seconds: float = 20.0) -> None:
+def eventually(true, seconds: float = 60.0) -> None:
     """Wait until ``true()`` is."""
     end = time.monotonic() + seconds
     while not true():
