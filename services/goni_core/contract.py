@@ -195,7 +195,7 @@ class Count:
 @dataclass(frozen=True)
 class Document:
     """A document in somebody's folder; ``name`` is its path there. ``state``: waiting (to be read
-    for the first time), indexed or unreadable (then ``reason`` says why); ``changed`` in seconds
+    for the first time), indexed or unreadable (then ``reason`` says why); ``modified`` in seconds
     since 1970.
     """
 
@@ -206,7 +206,7 @@ class Document:
     chunks: int
     state: str
     reason: str = ""
-    changed: int = 0
+    modified: int = 0
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ class Entry:
     path: str
     kind: str
     bytes: int
-    changed: float
+    modified: int
     tag: str
     state: str = ""
     reason: str = ""

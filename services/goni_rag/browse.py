@@ -21,9 +21,9 @@ def found(root: Path, key: Key) -> Entry:
     path = folders.place(root, *key)
     if folders.straight(root, key):
         if folders.is_folder(path):
-            return Entry(key[1], "folder", 0, path.lstat().st_mtime, "")
+            return Entry(key[1], "folder", 0, int(path.lstat().st_mtime), "")
         if file := folders.look(path):
-            return Entry(key[1], "file", file.bytes, file.changed, tag(file.signature))
+            return Entry(key[1], "file", file.bytes, file.modified, tag(file.signature))
     raise NotFound("there is no such file or folder")
 
 
@@ -65,6 +65,6 @@ def _described(db: sqlite3.Connection, owner: str, entry: Entry) -> Entry:
         return entry
     document = known[0]
     return Entry(
-        *(entry.path, entry.kind, entry.bytes, entry.changed, entry.tag),
+        *(entry.path, entry.kind, entry.bytes, entry.modified, entry.tag),
         *(document.state, document.reason, document.pages),
     )

@@ -66,7 +66,7 @@ class Changes:
         while True:
             self._more.clear()
             now = self._clock()
-            due = {key: news.closed for key, news in self._news.items() if news.due <= now}
+            due = self._due(now)
             if due or self.lost:
                 for key in due:
                     del self._news[key]
@@ -77,3 +77,14 @@ class Changes:
                     await self._more.wait()
             except TimeoutError:
                 continue
+
+    def _due(self, now: float) -> dict[Key, bool]:
+        """What is due. With the first closed one all closed ones are: where a file went and where
+        it came from are news of one moment, and must never be looked at apart.
+        """
+        ready = any(news.closed and news.due <= now for news in self._news.values())
+        return {
+            key: news.closed
+            for key, news in self._news.items()
+            if (ready if news.closed else news.due <= now)
+        }

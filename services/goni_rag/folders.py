@@ -45,12 +45,12 @@ _WRITTEN = re.compile("(?:\ufffd[0-9a-f]{2})+")
 
 @dataclass(frozen=True)
 class File:
-    """A document as it lies in its folder; ``changed`` in seconds since 1970."""
+    """A document as it lies in its folder; ``modified`` in seconds since 1970."""
 
     path: Path
     bytes: int
     signature: str
-    changed: float
+    modified: int = 0
 
 
 def owner_id(value: str) -> str:
@@ -220,7 +220,7 @@ def _file(path: Path, found: os.stat_result) -> File | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     signature = f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
-    return File(path, found.st_size, signature, found.st_mtime)
+    return File(path, found.st_size, signature, int(found.st_mtime))
 
 
 def _regular(start: Path, enter: Callable[[Path], None]) -> Iterator[Path]:

@@ -113,7 +113,7 @@ def waiting(db: sqlite3.Connection, owners: Sequence[str]) -> tuple[int, int, in
     row = db.execute(
         "SELECT (SELECT COUNT(*) FROM documents WHERE due AND owner IN (:a, :b)),"
         " (SELECT COUNT(*) FROM documents WHERE state = 'unreadable' AND owner IN (:a, :b)),"
-        " (SELECT COUNT(*) FROM chunks WHERE pending AND owner IN (:a, :b))",
+        " (SELECT COUNT(*) FROM chunks WHERE model = 0 AND twin IS NULL AND owner IN (:a, :b))",
         {"a": first, "b": second},
     ).fetchone()
     return int(row[0]), int(row[1]), int(row[2])
@@ -129,8 +129,7 @@ def _same(db: sqlite3.Connection, key: Key, file: File) -> bool:
 def _earlier_name(db: sqlite3.Connection, root: Path, file: File) -> Key | None:
     """What the index knows this very file as, if it isn't there any more."""
     rows = db.execute(
-        "SELECT owner, name FROM documents WHERE signature = ? AND version = ? LIMIT 20",
-        (file.signature, store.INDEX_VERSION),
+        "SELECT owner, name FROM documents WHERE signature = ? LIMIT 20", (file.signature,)
     ).fetchall()
     for owner, name in rows:
         there = folders.look(folders.place(root, owner, name))
@@ -142,8 +141,9 @@ def _earlier_name(db: sqlite3.Connection, root: Path, file: File) -> Key | None:
 def _wait(db: sqlite3.Connection, key: Key, file: File, urgency: int) -> None:
     """The old rows go on answering until the new ones are there."""
     db.execute(
-        "INSERT INTO documents (owner, name, bytes, sha256, signature, version, pages, state,"
-        " reason, changed, due) VALUES (?, ?, ?, '', '', ?, 0, 'waiting', '', ?, ?)"
+        "INSERT INTO documents (owner, name, kind, modified, bytes, sha256, signature, extractor,"
+        " chunker, pages, state, reason, due)"
+        " VALUES (?, ?, ?, ?, ?, '', '', '', '', 0, 'waiting', '', ?)"
         " ON CONFLICT (owner, name) DO UPDATE SET due = MAX(due, excluded.due)",
-        (*key, file.bytes, store.INDEX_VERSION, int(file.changed), urgency),
+        (*key, store.kind(key[1]), file.modified, file.bytes, urgency),
     )

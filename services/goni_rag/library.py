@@ -29,6 +29,7 @@ from goni_rag.embed import Embedder, Vector
 from goni_rag.folders import File, Key
 from goni_rag.pace import Pace
 from goni_rag.sections import Unreadable
+from goni_rag.semantic import Semantic
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Library:
         self.pace = Pace()
         self.reading_wanted = asyncio.Event()
         self.vectors_wanted = asyncio.Event()
+        self._near = Semantic()
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._extracting = asyncio.Semaphore(EXTRACTIONS)
 
@@ -126,7 +128,7 @@ class Library:
         asked = chunk.clipped(query, chunk.ROOM)
         with self.pace.in_front():
             vector = (await self.embedder.within([asked], SEARCH_SECONDS))[0]
-            return await self.connections.read(retrieve.search, owner, query, vector, k)
+            return await self.connections.read(retrieve.search, self._near, owner, query, vector, k)
 
     def lock(self, key: Key) -> asyncio.Lock:
         """Held by whoever changes the document ``key``."""
@@ -168,7 +170,7 @@ class Library:
         vectors = await self._vectors(key[1], reading.chunks, seconds)
         entry = store.Entry(
             *(*key, file.bytes, sha256, file.signature, reading.pages),
-            *(reading.state, reading.reason, int(file.changed)),
+            *(reading.state, reading.reason, file.modified),
         )
         await self.connections.write(store.put, entry, reading.chunks, vectors)
         log.info("a document of %d bytes: %d passages", file.bytes, len(reading.chunks))

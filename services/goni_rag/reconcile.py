@@ -18,7 +18,7 @@ from goni_rag.library import Library
 
 Enter = Callable[[Path], None]
 """Called with each folder before it is read."""
-YOUNG = 1.5
+YOUNG = 2.0
 """Seconds since its last change in which a file may still be being written."""
 
 
@@ -74,4 +74,4 @@ def _gone(root: Path, keys: list[Key]) -> list[Key]:
 
 def _young(file: File) -> bool:
     """Whether somebody may still be writing it."""
-    return 0 <= time.time() - file.changed < YOUNG
+    return 0 <= time.time() - file.modified < YOUNG

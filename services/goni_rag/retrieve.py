@@ -1,26 +1,31 @@
 """Search: the best passages for a question, by words and by meaning, fused.
 
-    question -> content words -> FTS5 bm25 ----+
-             -> vector -------> nearest vectors +-> floor -> reciprocal rank fusion -> sources
+    question -> words ---> candidates by FTS5 ----+
+             -> vector --> candidates by signs ---+-> both scores of each -> one -> sources
 
 The owner stands in each statement, beside the match itself, so that another person's passage is
 never a candidate. A passage counts only with a content word of the question in it or with a
 similarity of at least :data:`FLOOR`.
 
-Fusion: Cormack, Clarke and Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual
-Rank Learning Methods", SIGIR 2009.
+Fusion is a convex combination of both scores, each made comparable by what it can be at least and
+is at most: Bruch, Gai and Ingber, "An analysis of fusion functions for hybrid retrieval", ACM TOIS
+2023.
 """
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from goni_core.contract import Source
+from goni_rag import lexical, semantic
 from goni_rag.embed import Vector
 from goni_rag.folders import SHARED
-from goni_rag.stopwords import STOPWORDS
+from goni_rag.lexical import Question
+from goni_rag.semantic import Semantic
 
 FLOOR = 0.25
 """Least cosine similarity of a passage that shares no word with the question. Measured with
@@ -29,80 +34,98 @@ all-MiniLM-L6-v2 on household texts: of 19 paraphrased questions 17 reach it wit
 """
 DEPTH = 100
 """Candidates that each method gives."""
-RANK_BIAS = 60
-"""The k of the paper: how little the very first ranks outweigh the next ones."""
-WORD = re.compile(r"\w+")
-MOST_WORDS = 40
+MEANING = 0.6
+"""How much the meaning counts, the words counting for the rest."""
+UNLIKE = 0.0
+"""The cosine similarity that counts as nothing in common."""
 
-LEXICAL = """
-SELECT c.id FROM lexical
-JOIN chunks c ON c.id = lexical.rowid AND c.owner IN (:owner, :shared)
-WHERE lexical MATCH :match
-ORDER BY bm25(lexical, 2.0, 1.5, 1.0), c.id LIMIT :depth
-"""
-SEMANTIC = """
-SELECT near.chunk, 1.0 - near.distance FROM (
-    SELECT chunk, distance FROM vectors
-    WHERE embedding MATCH :vector AND k = :depth AND owner = :owner
-) near
-JOIN chunks c ON c.id = near.chunk AND c.owner = :owner
-WHERE near.distance <= :farthest
-"""
 PASSAGE = """
-SELECT d.name, c.page, l.heading, l.text FROM chunks c
+SELECT d.name, c.page, c.heading, c.text FROM chunks c
 JOIN documents d ON d.id = c.document AND d.owner = c.owner
-JOIN lexical l ON l.rowid = c.id
 WHERE c.id = :chunk AND c.owner IN (:owner, :shared)
 """
 
 
+@dataclass(frozen=True)
+class Found:
+    """A passage with both scores: bm25 (0: none of the words) and cosine similarity (-1: it has no
+    vector).
+    """
+
+    chunk: int
+    words: float
+    meaning: float
+
+
 def search(
-    db: sqlite3.Connection, owner: str, query: str, vector: Vector | None, k: int
+    db: sqlite3.Connection,
+    near: Semantic,
+    owner: str,
+    query: str,
+    vector: Vector | None,
+    k: int,
 ) -> list[Source]:
     """The best ``k`` passages of ``owner`` and of the shared folder, best first.
 
-    Without ``vector`` (no engine) only words count.
+    Without ``vector`` (no engine) only words count. ``near`` searches this database by meaning.
     """
-    lists = [lexical(db, owner, query)]
+    found = candidates(db, near, (owner, SHARED), query, vector, DEPTH)
+    telling = [one for one in found if one.words or one.meaning >= FLOOR]
+    return [_source(db, owner, chunk, score) for chunk, score in fused(telling)[:k]]
+
+
+def candidates(
+    db: sqlite3.Connection,
+    near: Semantic,
+    owners: Sequence[str],
+    query: str,
+    vector: Vector | None,
+    depth: int,
+) -> list[Found]:
+    """Every passage of ``owners`` that is among the best ``depth`` of an owner by words or by
+    meaning, with both scores.
+    """
+    asked = lexical.question(db, owners, query)
+    found = []
+    for owner in dict.fromkeys(owners):
+        found += _of_owner(db, near, owner, asked, vector, depth)
+    return found
+
+
+def _of_owner(
+    db: sqlite3.Connection,
+    near: Semantic,
+    owner: str,
+    asked: Question,
+    vector: Vector | None,
+    depth: int,
+) -> list[Found]:
+    worded = lexical.candidates(db, owner, asked, depth)
+    meant = dict(near.search(db, owner, vector, depth)) if vector else {}
+    chunks = dict.fromkeys([*worded, *meant])
+    scores = lexical.scores(db, owner, asked, chunks)
     if vector:
-        lists.append(semantic(db, owner, vector))
-    best = fused(lists)[:k]
-    return [_source(db, owner, chunk, score) for chunk, score in best]
+        missing = [chunk for chunk in worded if chunk not in meant]
+        numbers = np.frombuffer(vector, dtype="<f4")
+        meant |= semantic.similarities(db, owner, numbers, missing)
+    return [Found(chunk, scores.get(chunk, 0.0), meant.get(chunk, -1.0)) for chunk in chunks]
 
 
-def lexical(db: sqlite3.Connection, owner: str, query: str) -> list[int]:
-    """Passages with at least one of the query's content words, best first."""
-    match = match_expression(query)
-    if not match:
-        return []
-    values = {"match": match, "owner": owner, "shared": SHARED, "depth": DEPTH}
-    return [row[0] for row in db.execute(LEXICAL, values)]
+def fused(found: Sequence[Found]) -> list[tuple[int, float]]:
+    """The passages by both scores together, from 0 to 1; best first, equal ones by id."""
+    most = max((one.words for one in found), default=0.0) or 1.0
+    nearest = max((one.meaning for one in found), default=0.0)
+    span = nearest - UNLIKE if nearest > UNLIKE else 1.0
+    scores = {
+        one.chunk: (1 - MEANING) * one.words / most
+        + MEANING * max(0.0, one.meaning - UNLIKE) / span
+        for one in found
+    }
+    return ranked(scores)
 
 
-def semantic(db: sqlite3.Connection, owner: str, vector: Vector) -> list[int]:
-    """Passages near in meaning, nearest first."""
-    found: list[tuple[float, int]] = []
-    for whose in sorted({owner, SHARED}):
-        values = {"vector": vector, "depth": DEPTH, "owner": whose, "farthest": 1.0 - FLOOR}
-        found += [(-similarity, chunk) for chunk, similarity in db.execute(SEMANTIC, values)]
-    return [chunk for _, chunk in sorted(found)[:DEPTH]]
-
-
-def match_expression(query: str) -> str:
-    """An FTS5 query for any of ``query``'s content words, every one quoted, so that nothing in it
-    is an operator (https://sqlite.org/fts5.html#full_text_query_syntax); "" without any.
-    """
-    words = dict.fromkeys(WORD.findall(query.lower()))
-    telling = [word for word in words if word not in STOPWORDS]
-    return " OR ".join(f'"{word}"' for word in telling[:MOST_WORDS])
-
-
-def fused(lists: Sequence[Sequence[int]]) -> list[tuple[int, float]]:
-    """Several rankings as one, with scores; best first, equal ones by id."""
-    scores: dict[int, float] = {}
-    for ranking in lists:
-        for rank, chunk in enumerate(ranking, start=1):
-            scores[chunk] = scores.get(chunk, 0.0) + 1.0 / (RANK_BIAS + rank)
+def ranked(scores: Mapping[int, float]) -> list[tuple[int, float]]:
+    """Best first, equal ones by id."""
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 

@@ -1,23 +1,34 @@
-"""The index's rows: documents, their passages and vectors; every statement that changes them.
+"""The index's rows: documents, passages, terms and vectors; every statement that changes them.
 
 Functions take a connection inside a transaction (``connections``), so each is whole or not at all.
-Every read for a person names the owner in the statement itself.
+Every read for a person names the owner in the statement itself. A passage whose words an owner has
+already is not indexed again: it points at that passage, its twin, and takes over when that goes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from goni_core.contract import Document
+from goni_rag import embed, words
 from goni_rag.chunk import Chunk, embedded_text
 from goni_rag.embed import REFUSED, Vector
 from goni_rag.folders import Key
 
-INDEX_VERSION = 1
-"""Of extractors, chunker and embedding model together: rows of another are made anew."""
+EXTRACTOR = "1"
+CHUNKER = "1"
+INDEX_VERSION = f"{EXTRACTOR}.{CHUNKER}"
+"""Of extractors and chunker: documents of another are read anew. Terms and vectors have versions of
+their own (``words``, ``embed``), and are made anew from the passages' text.
+"""
 WAITING = "found by its words for now, by its meaning soon"
 CHANGED = "it has changed and is being read again"
 
@@ -34,7 +45,14 @@ class Entry:
     pages: int
     state: str
     reason: str = ""
-    changed: int = 0
+    modified: int = 0
+    extractor: str = EXTRACTOR
+    chunker: str = CHUNKER
+
+    @property
+    def kind(self) -> str:
+        """The ending of its name in small letters, without the dot."""
+        return kind(self.name)
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,7 @@ class Known:
 
     sha256: str
     signature: str
-    version: int
+    version: str
 
 
 @dataclass(frozen=True)
@@ -66,25 +84,34 @@ def put(
     """Replace all that is known of a document. A vector that is None is waited for."""
     forget(db, (entry.owner, entry.name))
     document = db.execute(
-        "INSERT INTO documents (owner, name, bytes, sha256, signature, version, pages, state,"
-        " reason, changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO documents (owner, name, kind, modified, bytes, sha256, signature, extractor,"
+        " chunker, pages, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(entry.owner, entry.name, entry.bytes, entry.sha256, entry.signature),
-            *(INDEX_VERSION, entry.pages, entry.state, entry.reason, entry.changed),
+            *(entry.owner, entry.name, entry.kind, entry.modified, entry.bytes, entry.sha256),
+            *(entry.signature, entry.extractor, entry.chunker),
+            *(entry.pages, entry.state, entry.reason),
         ),
     ).lastrowid
-    for chunk, vector in zip(chunks, vectors, strict=True):
+    language = words.language(" ".join(chunk.text for chunk in chunks[:4]))
+    for place, (chunk, vector) in enumerate(zip(chunks, vectors, strict=True)):
+        mark = fingerprint(chunk.text)
+        twin = _twin(db, entry.owner, mark)
+        model = embed.VERSION if vector is not None or twin else 0
         row = db.execute(
-            "INSERT INTO chunks (document, owner, page, start, stop, pending)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (document, entry.owner, chunk.page, chunk.start, chunk.stop, int(vector is None)),
+            "INSERT INTO chunks (document, owner, place, page, heading, start, stop, text,"
+            " language, words, model, fingerprint, twin)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(document, entry.owner, place, chunk.page, chunk.heading, chunk.start),
+                *(chunk.stop, chunk.text, words.language(chunk.text) or language),
+                *(words.VERSION, model, mark, twin),
+            ),
         ).lastrowid
-        db.execute(
-            "INSERT INTO lexical (rowid, name, heading, text) VALUES (?, ?, ?, ?)",
-            (row, entry.name, chunk.heading, chunk.text),
-        )
-        if vector:
-            _add_vector(db, row, entry.owner, vector)
+        assert row is not None
+        if twin is None:
+            _add_terms(db, row)
+            if vector:
+                _add_vector(db, row, entry.owner, vector)
 
 
 def forget(db: sqlite3.Connection, key: Key) -> bool:
@@ -92,12 +119,29 @@ def forget(db: sqlite3.Connection, key: Key) -> bool:
     row = db.execute("SELECT id FROM documents WHERE owner = ? AND name = ?", key).fetchone()
     if row is None:
         return False
-    ids = db.execute("SELECT id FROM chunks WHERE document = ?", row).fetchall()
-    db.executemany("DELETE FROM vectors WHERE chunk = ?", ids)
-    db.executemany("DELETE FROM lexical WHERE rowid = ?", ids)
-    db.execute("DELETE FROM chunks WHERE document = ?", row)
+    # What the document has twice goes at once, or one passage would only make room for the other.
+    db.execute("DELETE FROM chunks WHERE document = ? AND twin IS NOT NULL", row)
+    for (chunk,) in db.execute("SELECT id FROM chunks WHERE document = ?", row).fetchall():
+        _remove(db, chunk, key[0])
     db.execute("DELETE FROM documents WHERE id = ?", row)
     return True
+
+
+def _remove(db: sqlite3.Connection, chunk: int, owner: str) -> None:
+    """Remove one passage; a twin takes over its terms and vector."""
+    heir = db.execute("SELECT MIN(id) FROM chunks WHERE twin = ?", (chunk,)).fetchone()[0]
+    vector = db.execute("SELECT vector FROM fine WHERE chunk = ?", (chunk,)).fetchone()
+    _drop_terms(db, chunk, owner)
+    _drop_vector(db, chunk, owner)
+    if heir is not None:
+        db.execute("UPDATE chunks SET twin = NULL WHERE id = ?", (heir,))
+        db.execute("UPDATE chunks SET twin = ? WHERE twin = ?", (heir, chunk))
+        model = db.execute("SELECT model FROM chunks WHERE id = ?", (chunk,)).fetchone()
+        db.execute("UPDATE chunks SET model = ? WHERE id = ?", (*model, heir))
+        _add_terms(db, heir)
+        if vector:
+            _add_vector(db, heir, owner, _widened(vector[0]))
+    db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
 
 
 def move(db: sqlite3.Connection, key: Key, to: Key) -> None:
@@ -110,21 +154,36 @@ def move(db: sqlite3.Connection, key: Key, to: Key) -> None:
     row = db.execute("SELECT id FROM documents WHERE owner = ? AND name = ?", key).fetchone()
     if row is None:
         return
-    db.execute("UPDATE documents SET owner = ?, name = ? WHERE id = ?", (*to, *row))
-    ids = db.execute("SELECT id FROM chunks WHERE document = ?", row).fetchall()
-    db.executemany("UPDATE lexical SET name = ? WHERE rowid = ?", [(to[1], *one) for one in ids])
     if key[0] != to[0]:
-        db.execute("UPDATE chunks SET owner = ? WHERE document = ?", (to[0], *row))
-        for (chunk,) in ids:
-            _give_vector(db, chunk, to[0])
+        _hand_over(db, row[0], key, to)
+        return
+    db.execute("UPDATE documents SET name = ?, kind = ? WHERE id = ?", (to[1], kind(to[1]), *row))
+    own = "SELECT id FROM chunks WHERE document = ? AND twin IS NULL"
+    for (chunk,) in db.execute(own, row).fetchall():
+        _drop_terms(db, chunk, key[0])
+        _add_terms(db, chunk)
 
 
-def _give_vector(db: sqlite3.Connection, chunk: int, owner: str) -> None:
-    """Put a passage's vector, if it has one, into ``owner``'s partition."""
-    found = db.execute("SELECT embedding FROM vectors WHERE chunk = ?", (chunk,)).fetchone()
-    if found:
-        db.execute("DELETE FROM vectors WHERE chunk = ?", (chunk,))
-        _add_vector(db, chunk, owner, found[0])
+def _hand_over(db: sqlite3.Connection, document: int, key: Key, to: Key) -> None:
+    """Put a document's passages and vectors among those of another owner."""
+    *rest, due = db.execute(
+        "SELECT bytes, sha256, signature, pages, state, reason, modified, extractor, chunker, due"
+        " FROM documents WHERE id = ?",
+        (document,),
+    ).fetchone()
+    rows = db.execute(
+        "SELECT c.text, c.page, c.heading, c.start, c.stop, c.model, f.vector FROM chunks c"
+        " LEFT JOIN fine f ON f.chunk = COALESCE(c.twin, c.id)"
+        " WHERE c.document = ? ORDER BY c.place",
+        (document,),
+    ).fetchall()
+    forget(db, key)
+    vectors = [
+        (_widened(vector) if vector else REFUSED) if model == embed.VERSION else None
+        for *_, model, vector in rows
+    ]
+    put(db, Entry(*to, *rest), [Chunk(*row[:5]) for row in rows], vectors)
+    db.execute("UPDATE documents SET due = ? WHERE owner = ? AND name = ?", (due, *to))
 
 
 def sign(db: sqlite3.Connection, key: Key, signature: str) -> None:
@@ -138,14 +197,16 @@ def sign(db: sqlite3.Connection, key: Key, signature: str) -> None:
 def known_one(db: sqlite3.Connection, key: Key) -> Known | None:
     """What is remembered of one file."""
     row = db.execute(
-        "SELECT sha256, signature, version FROM documents WHERE owner = ? AND name = ?", key
+        "SELECT sha256, signature, extractor || '.' || chunker FROM documents"
+        " WHERE owner = ? AND name = ?",
+        key,
     ).fetchone()
     return Known(*row) if row else None
 
 
-def documents(db: sqlite3.Connection, owner: str, name: str) -> list[Document]:
-    """The document of ``owner`` that is called ``name``, if there is one."""
-    return listed(db, owner, "d.name = :name", {"name": name}, 1)
+def documents(db: sqlite3.Connection, owner: str, name: str | None = None) -> list[Document]:
+    """``owner``'s documents by name, or the one called ``name``."""
+    return listed(db, owner, "(:name IS NULL OR d.name = :name)", {"name": name}, -1)
 
 
 def listed(
@@ -153,8 +214,8 @@ def listed(
 ) -> list[Document]:
     """At most ``most`` of ``owner``'s documents for which ``where`` holds, by name."""
     rows = db.execute(
-        "SELECT d.name, d.bytes, d.sha256, d.pages, COUNT(c.id), d.state, d.reason, d.changed,"  # noqa: S608 - callers' constants
-        " d.due, COALESCE(SUM(c.pending), 0)"
+        "SELECT d.name, d.bytes, d.sha256, d.pages, COUNT(c.id), d.state, d.reason, d.modified,"  # noqa: S608 - callers' constants
+        " d.due, COALESCE(SUM(c.model = 0), 0)"
         " FROM documents d LEFT JOIN chunks c ON c.document = d.id AND c.owner = d.owner"
         f" WHERE d.owner = :owner AND {where} GROUP BY d.id ORDER BY d.name LIMIT :most",
         {**values, "owner": owner, "most": most},
@@ -163,22 +224,24 @@ def listed(
 
 
 def _document(*row: Any) -> Document:
-    name, size, sha256, pages, chunks, state, reason, changed, due, wait = row
+    name, size, sha256, pages, chunks, state, reason, modified, due, wait = row
     reasons = [reason] if reason else []
     if due and state != "waiting":
         reasons.append(CHANGED)
     if wait:
         reasons.append(WAITING)
-    return Document(name, size, sha256, pages, chunks, state, "; ".join(reasons), changed)
+    return Document(name, size, sha256, pages, chunks, state, "; ".join(reasons), modified)
 
 
 def pending(db: sqlite3.Connection, most: int) -> dict[int, str]:
-    """At most ``most`` passages without a vector: their ids and what is to be embedded."""
+    """At most ``most`` passages without a vector of this version's model: their ids and what is to
+    be embedded.
+    """
     rows = db.execute(
-        "SELECT c.id, d.name, l.heading, l.text FROM chunks c"
-        " JOIN documents d ON d.id = c.document JOIN lexical l ON l.rowid = c.id"
-        " WHERE c.pending ORDER BY c.id LIMIT ?",
-        (most,),
+        "SELECT c.id, d.name, c.heading, c.text FROM chunks c"
+        " JOIN documents d ON d.id = c.document AND d.owner = c.owner"
+        " WHERE c.model < ? AND c.twin IS NULL ORDER BY c.model, c.id LIMIT ?",
+        (embed.VERSION, most),
     )
     return {chunk: embedded_text(name, heading, text) for chunk, name, heading, text in rows}
 
@@ -186,12 +249,32 @@ def pending(db: sqlite3.Connection, most: int) -> dict[int, str]:
 def fill(db: sqlite3.Connection, vectors: Mapping[int, Vector]) -> None:
     """Add vectors that came later, except for passages that are gone by now."""
     for chunk, vector in vectors.items():
-        row = db.execute("SELECT owner FROM chunks WHERE id = ? AND pending", (chunk,)).fetchone()
+        row = db.execute(
+            "SELECT owner FROM chunks WHERE id = ? AND model < ? AND twin IS NULL",
+            (chunk, embed.VERSION),
+        ).fetchone()
         if row is None:
             continue
-        db.execute("UPDATE chunks SET pending = 0 WHERE id = ?", (chunk,))
+        db.execute(
+            "UPDATE chunks SET model = :model WHERE id = :chunk OR twin = :chunk",
+            {"model": embed.VERSION, "chunk": chunk},
+        )
+        _drop_vector(db, chunk, row[0])
         if vector != REFUSED:
             _add_vector(db, chunk, row[0], vector)
+
+
+def reword(db: sqlite3.Connection, most: int) -> int:
+    """Make the terms of at most ``most`` passages anew that another version made; how many."""
+    rows = db.execute(
+        "SELECT id, owner FROM chunks WHERE words <> ? AND twin IS NULL LIMIT ?",
+        (words.VERSION, most),
+    ).fetchall()
+    for chunk, owner in rows:
+        _drop_terms(db, chunk, owner)
+        _add_terms(db, chunk)
+        db.execute("UPDATE chunks SET words = ? WHERE id = ?", (words.VERSION, chunk))
+    return len(rows)
 
 
 def totals(db: sqlite3.Connection) -> Totals:
@@ -199,7 +282,8 @@ def totals(db: sqlite3.Connection) -> Totals:
     row = db.execute(
         "SELECT (SELECT COUNT(*) FROM documents),"
         " (SELECT COUNT(*) FROM documents WHERE state = 'unreadable'),"
-        " (SELECT COUNT(*) FROM chunks), (SELECT COUNT(*) FROM chunks WHERE pending),"
+        " (SELECT COUNT(*) FROM chunks),"
+        " (SELECT COUNT(*) FROM chunks WHERE model = 0 AND twin IS NULL),"
         " (SELECT COUNT(*) FROM documents WHERE due)"
     ).fetchone()
     return Totals(*row)
@@ -214,7 +298,90 @@ def damage(db: sqlite3.Connection) -> str:
     return "" if found == "ok" else found
 
 
-def _add_vector(db: sqlite3.Connection, chunk: int | None, owner: str, vector: Vector) -> None:
+def kind(name: str) -> str:
+    """The ending of a name in small letters, without the dot."""
+    return PurePosixPath(name).suffix[1:].lower()
+
+
+def owner_number(db: sqlite3.Connection, owner: str) -> int:
+    """The small number that stands for ``owner`` in the terms; made when there is none yet."""
+    db.execute("INSERT OR IGNORE INTO owners (owner) VALUES (?)", (owner,))
+    number: int = db.execute("SELECT id FROM owners WHERE owner = ?", (owner,)).fetchone()[0]
+    return number
+
+
+def marked(number: int, terms: Sequence[str]) -> str:
+    """Terms as the index has them: each with its owner's number before it."""
+    return " ".join(f"{number}:{term}" for term in terms)
+
+
+def fingerprint(text: str) -> int:
+    """The same 63 bits for texts that differ in blanks, case and signs only."""
+    plain = " ".join(re.findall(r"\w+", words.folded(text)))
+    return int.from_bytes(hashlib.blake2b(plain.encode(), digest_size=8).digest()) >> 1
+
+
+def _twin(db: sqlite3.Connection, owner: str, mark: int) -> int | None:
+    row = db.execute(
+        "SELECT id FROM chunks WHERE owner = ? AND fingerprint = ? AND twin IS NULL", (owner, mark)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _add_terms(db: sqlite3.Connection, chunk: int) -> None:
+    owner, name, heading, text, code = db.execute(
+        "SELECT c.owner, d.name, c.heading, c.text, c.language FROM chunks c"
+        " JOIN documents d ON d.id = c.document WHERE c.id = ?",
+        (chunk,),
+    ).fetchone()
+    number = owner_number(db, owner)
+    terms = words.terms(text, code)
     db.execute(
-        "INSERT INTO vectors (chunk, owner, embedding) VALUES (?, ?, ?)", (chunk, owner, vector)
+        "INSERT INTO lexical (rowid, name, heading, text, grams) VALUES (?, ?, ?, ?, ?)",
+        (
+            chunk,
+            marked(number, words.terms(str(PurePosixPath(name).with_suffix("")), code)),
+            marked(number, words.terms(heading, code)),
+            marked(number, terms),
+            marked(number, words.grams(text, code)),
+        ),
     )
+    db.execute(
+        "UPDATE owners SET passages = passages + 1, terms = terms + ? WHERE id = ?",
+        (len(terms), number),
+    )
+
+
+def _drop_terms(db: sqlite3.Connection, chunk: int, owner: str) -> None:
+    row = db.execute("SELECT text FROM lexical WHERE rowid = ?", (chunk,)).fetchone()
+    if row is None:
+        return
+    db.execute("DELETE FROM lexical WHERE rowid = ?", (chunk,))
+    db.execute(
+        "UPDATE owners SET passages = passages - 1, terms = terms - ? WHERE owner = ?",
+        (len(row[0].split()), owner),
+    )
+
+
+def _add_vector(db: sqlite3.Connection, chunk: int, owner: str, vector: Vector) -> None:
+    numbers = np.frombuffer(vector, dtype="<f4")
+    db.execute(
+        "INSERT INTO vectors (chunk, owner, embedding) VALUES (?, ?, vec_bit(?))",
+        (chunk, owner, embed.signs(numbers).tobytes()),
+    )
+    db.execute(
+        "INSERT INTO fine (chunk, owner, vector) VALUES (?, ?, ?)",
+        (chunk, owner, numbers.astype("<f2").tobytes()),
+    )
+    db.execute("INSERT INTO arrivals (chunk, owner) VALUES (?, ?)", (chunk, owner))
+    db.execute("UPDATE owners SET vectors = vectors + 1 WHERE owner = ?", (owner,))
+
+
+def _drop_vector(db: sqlite3.Connection, chunk: int, owner: str) -> None:
+    gone = db.execute("DELETE FROM fine WHERE chunk = ?", (chunk,)).rowcount
+    db.execute("DELETE FROM vectors WHERE chunk = ?", (chunk,))
+    db.execute("UPDATE owners SET vectors = vectors - ? WHERE owner = ?", (gone, owner))
+
+
+def _widened(vector: bytes) -> Vector:
+    return np.frombuffer(vector, dtype="<f2").astype("<f4").tobytes()

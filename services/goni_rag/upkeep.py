@@ -114,7 +114,7 @@ async def _give_up(library: Library, key: Key) -> None:
     if file is None:
         return
     entry = store.Entry(
-        *(*key, file.bytes, "", file.signature, 0, "unreadable", FAILED, int(file.changed))
+        *(*key, file.bytes, "", file.signature, 0, "unreadable", FAILED, file.modified)
     )
     await library.connections.write(store.put, entry, (), ())
 

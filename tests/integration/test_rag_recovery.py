@@ -59,6 +59,7 @@ def test_a_kill_while_indexing_loses_nothing_acknowledged(rag: Rag, engine: Word
     engine.delay = 0.0
     rag.start()
     eventually(lambda: "late.txt" in rag.documents("ann"))
+    eventually(lambda: all(each["chunks"] for each in rag.documents("ann").values()))
     documents = rag.documents("ann")
     assert sorted(documents) == [f"{number}.txt" for number in range(5)] + ["late.txt"]
     assert all(document["chunks"] == 1 for document in documents.values())
