@@ -39,10 +39,13 @@ class Household:
         wait_for(lambda: self.node.control("GET", "/health").json()["ok"], 120)
 
     def bring(self, name: str, write: Callable[[Path], Path]) -> None:
-        """Bring in the model that ``write`` makes, as the owner's browser does."""
-        content = write(self.folder / name).read_bytes()
-        said = self.node.signed_in().put(f"/api/models/{name}", content=content, timeout=120)
-        assert said.status_code == 201, said.text
+        """Bring in the model file that ``write`` makes, as the owner's browser does."""
+        content, browser = write(self.folder / name).read_bytes(), self.node.signed_in()
+        begun = browser.post("/api/incoming", json={"name": name, "bytes": len(content)})
+        assert begun.status_code == 201, begun.text
+        path, headers = f"/api/incoming/{begun.json()['id']}", {"upload-offset": "0"}
+        said = browser.patch(path, content=content, headers=headers, timeout=120)
+        assert said.json().get("complete"), said.text
 
     def stop(self) -> None:
         self.node.stop()
