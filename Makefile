@@ -18,6 +18,10 @@ help: ## List the targets
 setup: ## Install what is needed, make .venv, the engine and the embedding model for this machine
 	@$(PYTHON) -m image.setup
 
+.PHONY: clients
+clients: setup ## Install what only the tests need: a browser and other people's clients
+	@$(PY) -m image.clients
+
 .PHONY: image
 image: setup ## Build the signed image: out/goni_<version>_x86-64.raw and what belongs to it
 	@$(PY) -m image.build --profile $(PROFILE) $(if $(RELEASE),--release) $(if $(KEYS),--keys $(KEYS))
@@ -28,7 +32,7 @@ run: setup ## Boot the image in QEMU with the setup page on a loopback port; pri
 	@$(PY) -m image.vm run --profile $(PROFILE) $(if $(PORT),--port $(PORT)) $(if $(FRESH),--fresh)
 
 .PHONY: test
-test: setup lint ## Linters, types and all tests; the last of them boot the minimal image in a virtual machine
+test: clients lint ## Linters, types and all tests; the last of them boot the minimal image in a virtual machine
 	@$(PY) -m image.build --profile minimal >/dev/null
 	@GONI_PROFILE=minimal $(PY) -m pytest tests/unit tests/integration tests/browser tests/vm/test_appliance.py
 
@@ -43,11 +47,11 @@ unit: setup ## Unit tests alone
 	@$(PY) -m pytest tests/unit
 
 .PHONY: integration
-integration: setup ## The services together, on this machine
+integration: clients ## The services together, on this machine
 	@$(PY) -m pytest tests/integration
 
 .PHONY: browser
-browser: setup ## The pages in a real browser; pictures of them in out/screenshots
+browser: clients ## The pages in a real browser; pictures of them in out/screenshots
 	@$(PY) -m pytest tests/browser
 
 .PHONY: vm-test

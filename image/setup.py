@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from goni_core import files
@@ -22,7 +23,6 @@ from goni_core.run import run, shown, stream
 VENV = Path(".venv")
 PACKAGES = (
     "ca-certificates",
-    "chromium",
     "cmake",
     "debian-archive-keyring",
     "fonts-dejavu-core",
@@ -35,12 +35,11 @@ PACKAGES = (
     "python3-dev",
     "uidmap",
 )
-"""What a build host needs from Debian; everything else is in the tools tree or in ``.venv``."""
+"""What a build host needs from Debian; the rest is in the tools tree or in ``.venv``, and what only
+tests need in ``image.clients``."""
 LEAST_PYTHON = (3, 11)
 ROOM = 4 << 30
 """Bytes that ``.venv``, the engine and its build take; an image takes more (``image.build``)."""
-CLIENT = Path("out/cache/llm")
-CLIENT_PIN = "llm==0.36"
 MODEL = Path("out/models") / EMBEDDING_FILE
 
 
@@ -60,17 +59,17 @@ def check_room() -> None:
         )
 
 
-def missing_packages() -> list[str]:
-    """Those of :data:`PACKAGES` that aren't installed."""
-    argv = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\\n", *PACKAGES]
+def missing_packages(packages: Sequence[str]) -> list[str]:
+    """Those of ``packages`` that aren't installed."""
+    argv = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\\n", *packages]
     listed = run(argv, timeout=60, check=False).text.splitlines()
     installed = {line.split()[0] for line in listed if line.endswith(" installed")}
-    return [name for name in PACKAGES if name not in installed]
+    return [name for name in packages if name not in installed]
 
 
-def install_packages() -> None:
-    """Install what is missing, as root or through sudo."""
-    wanted = missing_packages()
+def install_packages(packages: Sequence[str]) -> None:
+    """Install those of Debian's ``packages`` that are missing, as root or through sudo."""
+    wanted = missing_packages(packages)
     if not wanted:
         return
     words = ["apt-get", "install", "--yes", "--no-install-recommends", *wanted]
@@ -122,29 +121,13 @@ def make_venv() -> None:
     files.write(stamp, key.encode())
 
 
-def make_client() -> None:
-    """The command-line client that the tests ask with, apart from ``.venv``: it wants other
-    versions of the same packages.
-    """
-    stamp = CLIENT / "goni-key"
-    key = f"{CLIENT_PIN} {sys.version}"
-    if stamp.exists() and stamp.read_text() == key:
-        return
-    print(f"setup: installing {CLIENT_PIN} for the tests", file=sys.stderr)
-    CLIENT.parent.mkdir(parents=True, exist_ok=True)
-    run([sys.executable, "-m", "venv", "--clear", CLIENT], timeout=300)
-    stream([CLIENT / "bin/python", "-m", "pip", "install", "--quiet", CLIENT_PIN], timeout=900)
-    files.write(stamp, key.encode())
-
-
 def main() -> None:
     if sys.version_info < LEAST_PYTHON:
         exit_with(GoniError("Python 3.11 or newer is needed", hint="use Debian 12 or newer"))
     try:
         check_room()
-        install_packages()
+        install_packages(PACKAGES)
         make_venv()
-        make_client()
         # From here on with the packages that .venv holds.
         python = VENV / "bin/python"
         words = ["--target", "host", "--output", "out/engine/host", "--link-into", str(VENV)]

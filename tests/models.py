@@ -101,6 +101,12 @@ def write_reciting_model(path: Path, *, endless: bool = False, context: int = 16
     return _write_reciting(path, words, endless=endless, context=context)
 
 
+def write_silent_model(path: Path) -> Path:
+    """Write a model to ``path`` that ends each answer before its first word."""
+    words = tuple(f"\u2581{word}" for word in RECITED.split())
+    return _write_reciting(path, words, endless=True, silent=True, context=16384)
+
+
 def write_calling_model(path: Path) -> Path:
     """Write a model to ``path`` that answers :data:`CALL` where it was given tools."""
     return _write_reciting(path, CALL, endless=False, context=16384, template=TOOL_TEMPLATE)
@@ -112,6 +118,7 @@ def _write_reciting(
     *,
     endless: bool,
     context: int,
+    silent: bool = False,
     template: str = TEMPLATE,
 ) -> Path:
     tensors = _tensors(np.random.default_rng(0), len(TOKENS) + len(words))
@@ -125,6 +132,8 @@ def _write_reciting(
         output[len(TOKENS) + place, place] = 4.0
     after_the_last = len(TOKENS) if endless else TOKENS.index("<|im_end|>")
     output[after_the_last, len(words)] = 4.0
+    if silent:
+        output[TOKENS.index("<|im_end|>"), 0] = 8.0
     return _write(path, TOKENS + words, tensors, context, template)
 
 

@@ -70,6 +70,7 @@ class Relay(Response):
                     await _stream(upstream, instance, send)
                 else:
                     body = b"".join([block async for block in upstream.blocks()])
+                    instance.answered = True
                     await Response(body, media_type="application/json")(scope, receive, send)
 
         await run(self._supervisor, self._entry, relay)
@@ -175,6 +176,8 @@ async def _stream(upstream: Incoming, instance: Instance, send: Send) -> None:
         error = await _stopped(instance) or Unavailable("the engine broke off the answer")
         event = b"data: " + json.dumps(web.error_body(error)).encode() + b"\n\n"
         await send({"type": "http.response.body", "body": event, "more_body": True})
+    else:
+        instance.answered = True
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -22,7 +22,7 @@ _TAKEN = re.compile(r"^Rss(?:Anon|Shmem):\s+(\d+) kB$", re.MULTILINE)
 @dataclass
 class Instance:
     """A loaded model. ``users`` are the requests that hold it; ``leaving``: it makes room for
-    another one as soon as they are done.
+    another one as soon as they are done; ``answered``: it has given a whole answer.
     """
 
     entry: Entry
@@ -33,6 +33,7 @@ class Instance:
     gpu: bool
     users: int = 0
     leaving: bool = False
+    answered: bool = False
     since: float = field(default_factory=time.monotonic)
     used: float = field(default_factory=time.monotonic)
 

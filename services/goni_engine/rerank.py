@@ -67,9 +67,11 @@ async def rank(supervisor: Supervisor, entry: Entry, wanted: Wanted) -> dict[str
     content = json.dumps({"query": wanted.query, "documents": wanted.documents}).encode()
 
     async def ask(instance: Instance) -> fields.Object:
-        return await instance.server.service.call(
+        said = await instance.server.service.call(
             "POST", "/v1/rerank", content=content, headers=chat.JSON, timeout=http.ANSWER_TIMEOUT
         )
+        instance.answered = True
+        return said
 
     answer = await chat.run(supervisor, entry, ask)
     architecture = entry.usable_card().architecture

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 BUSY_S = 300.0
 """Seconds that a request for another model waits for the loaded ones' answers to end."""
 CALM_S = 300.0
-"""A model that ran this long without a crash starts its back-off anew."""
+"""A model that ran this long, or gave a whole answer, starts its back-off anew."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class Crash:
 
     @property
     def pause(self) -> float:
-        """Seconds to wait before the next start: 0.5, 1, 2 … 30."""
+        """Seconds to wait before the next start: 0.5, 1, 2 … 30. Whoever asks meanwhile waits, so
+        it grows only for what ends again and again without having answered.
+        """
         return float(min(0.5 * 2 ** (self.times - 1), 30.0))
 
 
@@ -146,10 +148,16 @@ class Supervisor:
     def _note_crash(self, model: str, instance: Instance) -> None:
         now = time.monotonic()
         before = self._crashes.get(model)
-        calm = before is None or now - instance.since > CALM_S
-        self._crashes[model] = Crash(now, 1 if calm or before is None else before.times + 1)
+        calm = instance.answered or now - instance.since > CALM_S
+        crash = Crash(now, 1 if calm or before is None else before.times + 1)
+        self._crashes[model] = crash
         if not instance.watchdog.hung:
-            log.error("llama-server for %s ended by itself", model)
+            log.error(
+                "llama-server for %s ended by itself, %d in a row; starts again after %.1f s",
+                model,
+                crash.times,
+                crash.pause,
+            )
 
     async def _check(self, entry: Entry) -> None:
         if not await asyncio.to_thread(entry.path.exists):

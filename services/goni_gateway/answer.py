@@ -38,7 +38,7 @@ NO_DOCUMENTS = "Your documents could not be searched, so this answer does withou
 @dataclass(frozen=True)
 class Question:
     """A chat request. ``rest`` is what the engine gets unread; ``documents``: look there first;
-    ``background``: everybody else's goes before it.
+    ``background``: everybody else's goes before it; ``notes`` go back with the answer.
     """
 
     model: str
@@ -48,6 +48,7 @@ class Question:
     stream: bool
     documents: bool
     background: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def max_tokens_of(body: fields.Object) -> int | None:
 async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepared:
     """Everything up to the engine's turn."""
     sources: list[Source] = []
-    notes: list[str] = []
+    notes = list(question.notes)
     if question.documents and (words := prompt.question_of(question.messages)):
         try:
             sources = await _search(gateway.rag, person, words)

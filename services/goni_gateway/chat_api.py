@@ -21,13 +21,24 @@ from goni_core import fields
 from goni_core.contract import plain
 from goni_core.errors import NotFound
 from goni_core.http import Incoming
-from goni_gateway import answer, bodies, callers, chats, gateway, models, sse
+from goni_gateway import (
+    answer,
+    bodies,
+    callers,
+    chats,
+    gateway,
+    models,
+    pictures,
+    pictures_api,
+    sse,
+)
 from goni_gateway.answer import Prepared, Question
 from goni_gateway.chats import Entry
 from goni_gateway.gateway import Gateway
 from goni_gateway.hangup import EventStream, unless_gone
 from goni_gateway.metrics import Meter
 from goni_gateway.people import Person
+from goni_gateway.pictures import Picture
 
 LONGEST_QUESTION = 100_000
 
@@ -42,6 +53,7 @@ class Exchange:
     question: str
     model: str
     goni: dict[str, Any]
+    pictures: tuple[Picture, ...] = ()
     pieces: list[str] = field(default_factory=list)
     stored: bool = False
 
@@ -58,7 +70,12 @@ class Exchange:
         with anyio.CancelScope(shield=True):
             try:
                 await self.gate.database.do(
-                    chats.append, self.person, self.chat, self.question, entry
+                    chats.append,
+                    self.person,
+                    self.chat,
+                    self.question,
+                    entry,
+                    self.pictures,
                 )
             except NotFound:
                 return
@@ -92,28 +109,33 @@ async def delete_chat(request: Request) -> Response:
 
 async def send_message(request: Request) -> Response:
     person = await callers.person(request)
-    body = await bodies.read_json(request)
-    fields.only(body, {"model", "content", "documents", "max_tokens"})
+    body = await bodies.read_json(request, limit=bodies.PICTURES_LIMIT)
+    fields.only(body, {"model", "content", "documents", "max_tokens", "pictures"})
     text = fields.text(body, "content", longest=LONGEST_QUESTION)
     gate, chat_id = gateway.of(request), request.path_params["chat"]
+    model, shown = fields.text(body, "model", longest=200), pictures.given(body)
     _, entries = await gate.database.do(chats.read, person, chat_id)
     chats.check_room(entries)
+    earlier, notes = await pictures_api.earlier(gate, person, chat_id, entries, model, len(shown))
     question = Question(
-        model=fields.text(body, "model", longest=200),
-        messages=[
-            *({"role": entry.role, "content": entry.content} for entry in entries),
-            {"role": "user", "content": text},
-        ],
+        model=model,
+        messages=[*earlier, pictures.message(text, shown)],
         rest={},
         max_tokens=answer.max_tokens_of(body),
         stream=True,
         documents=fields.flag(body, "documents", default=True),
+        notes=notes,
     )
-    return await unless_gone(request.receive, _answer(gate, person, chat_id, text, question))
+    return await unless_gone(request.receive, _answer(gate, person, chat_id, text, question, shown))
 
 
 async def _answer(
-    gate: Gateway, person: Person, chat_id: str, text: str, question: Question
+    gate: Gateway,
+    person: Person,
+    chat_id: str,
+    text: str,
+    question: Question,
+    shown: tuple[Picture, ...],
 ) -> Response:
     async with AsyncExitStack() as held:
         place = await gate.join(person, question.model, models.CHAT, background=False)
@@ -121,7 +143,7 @@ async def _answer(
         prepared: Prepared = await answer.prepare(gate, person, question)
         await place.reached()
         incoming = await answer.opened(gate, prepared)
-        exchange = Exchange(gate, person, chat_id, text, question.model, prepared.goni)
+        exchange = Exchange(gate, person, chat_id, text, question.model, prepared.goni, shown)
         # The slot is free before the answer is stored.
         held.push_async_callback(exchange.store, stopped=True)
         held.enter_context(place)

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from goni_core.errors import Conflict, NotFound
-from goni_gateway import tokens
+from goni_gateway import pictures, tokens
 from goni_gateway.database import now
 from goni_gateway.people import Person
+from goni_gateway.pictures import Picture
 
 MOST_CHATS = 5000
 MOST_MESSAGES = 2000
@@ -32,7 +34,7 @@ class Chat:
 @dataclass(frozen=True)
 class Entry:
     """One message. ``goni`` is what came with an answer (sources, cuts, notes); ``stopped``: the
-    answer isn't whole.
+    answer isn't whole; ``pictures``: the ids of those that came with a question.
     """
 
     role: str
@@ -41,6 +43,7 @@ class Entry:
     goni: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False
     created: int = 0
+    pictures: tuple[int, ...] = ()
 
 
 def create(connection: sqlite3.Connection, person: Person) -> Chat:
@@ -83,19 +86,25 @@ def read(connection: sqlite3.Connection, person: Person, chat_id: str) -> tuple[
     if row is None:
         raise NotFound("there is no such chat")
     rows = connection.execute("SELECT * FROM messages WHERE chat = ? ORDER BY id", (chat_id,))
-    return Chat(*row), [_entry(row) for row in rows]
+    found = pictures.of_chat(connection, chat_id)
+    return Chat(*row), [_entry(row, found.get(row["id"], ())) for row in rows]
 
 
 def append(
-    connection: sqlite3.Connection, person: Person, chat_id: str, question: str, answer: Entry
+    connection: sqlite3.Connection,
+    person: Person,
+    chat_id: str,
+    question: str,
+    answer: Entry,
+    shown: Sequence[Picture] = (),
 ) -> None:
-    """Keep ``question`` and its ``answer``; a chat deleted meanwhile stays deleted
-    (:class:`NotFound`).
+    """Keep ``question``, the pictures ``shown`` with it, and its ``answer``; a chat deleted
+    meanwhile stays deleted (:class:`NotFound`).
     """
     chat, entries = read(connection, person, chat_id)
     check_room(entries)
     for entry in (Entry("user", question, answer.model), answer):
-        connection.execute(
+        stored = connection.execute(
             "INSERT INTO messages (chat, role, content, model, goni, stopped, created)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -108,6 +117,8 @@ def append(
                 now(),
             ),
         )
+        if entry.role == "user":
+            pictures.keep(connection, stored.lastrowid or 0, shown)
     connection.execute(
         "UPDATE chats SET title = ?, updated = ? WHERE id = ?",
         (chat.title or title_of(question), now(), chat_id),
@@ -131,7 +142,7 @@ def title_of(question: str) -> str:
     return words if len(words) <= TITLE else words[: TITLE - 1].rstrip() + "…"
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def _entry(row: sqlite3.Row, shown: tuple[int, ...]) -> Entry:
     return Entry(
         role=row["role"],
         content=row["content"],
@@ -139,4 +150,5 @@ def _entry(row: sqlite3.Row) -> Entry:
         goni=json.loads(row["goni"]),
         stopped=bool(row["stopped"]),
         created=row["created"],
+        pictures=shown,
     )

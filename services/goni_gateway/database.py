@@ -95,7 +95,17 @@ CREATE TABLE origins (
 ) WITHOUT ROWID;
 """
 
-STEPS = (SCHEMA, HOUSEHOLD)
+PICTURES = """
+CREATE TABLE pictures (
+    id INTEGER PRIMARY KEY,
+    message INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL CHECK (kind IN ('png', 'jpeg', 'gif')),
+    data BLOB NOT NULL
+);
+CREATE INDEX pictures_of_message ON pictures (message);
+"""
+
+STEPS = (SCHEMA, HOUSEHOLD, PICTURES)
 """Each takes a database from its version to the next. One that was released never changes again."""
 VERSION = len(STEPS)
 

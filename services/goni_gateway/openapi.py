@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from goni_gateway import callers, passwords, people
+from goni_gateway import callers, passwords, people, pictures
 
 Schema = dict[str, Any]
 DESCRIBED = ("/v1/", "/api/", "/metrics")
@@ -121,6 +121,11 @@ BODIES: dict[str, Schema] = {
         content=_text(100_000),
         documents=_FLAG,
         max_tokens=_TOKENS,
+        pictures={
+            "type": "array",
+            "items": {"type": "string", "pattern": "^data:image/(png|jpeg|gif);base64,"},
+            "maxItems": pictures.MOST,
+        },
     ),
 }
 """What the JSON body of each handler holds."""

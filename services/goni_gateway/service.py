@@ -28,6 +28,7 @@ from goni_gateway import (
     openapi,
     pages,
     people_api,
+    pictures_api,
     responses_api,
 )
 from goni_gateway.cors import Cors
@@ -57,6 +58,7 @@ def routes() -> list[BaseRoute]:
         *account_api.ROUTES,
         *people_api.ROUTES,
         *chat_api.ROUTES,
+        *pictures_api.ROUTES,
         *downloads_api.ROUTES,
         *library_api.ROUTES,
         *metrics_api.ROUTES,

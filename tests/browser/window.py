@@ -32,7 +32,7 @@ document.addEventListener("securitypolicyviolation",
 def launched(playwright: Playwright) -> Browser:
     """Debian's Chromium, without a screen and without talking to anybody by itself."""
     if not PROGRAM.exists():
-        pytest.fail(f"there is no {PROGRAM}; make setup installs it")
+        pytest.fail(f"there is no {PROGRAM}; make clients installs it")
     # Chromium's sandbox refuses to work for root.
     return playwright.chromium.launch(
         executable_path=PROGRAM, args=WORDS, chromium_sandbox=os.geteuid() != 0

@@ -237,7 +237,7 @@ class StandIn:
             thread.join(10)
 
     async def _models(self, request: Request) -> Response:
-        chat = ["tiny", "breaks", "endless", "slow", "silent"]
+        chat = ["tiny", "sees", "breaks", "endless", "slow", "silent"]
         data = [_model(name, "chat") for name in chat] + [_model("all-MiniLM", "embedding")]
         return JSONResponse({"object": "list", "data": data})
 
@@ -305,7 +305,7 @@ def _model(name: str, kind: str) -> dict[str, Any]:
         "object": "model",
         "created": 0,
         "owned_by": "goni",
-        "goni": {**goni, "state": "available", "reason": ""},
+        "goni": {**goni, "state": "available", "reason": "", "pictures": name == "sees"},
     }
 
 

@@ -6,11 +6,13 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tests.integration.engine_node import check_built
 from tests.integration.gateway_node import Node, answers, wait_for
+
+NONE: Mapping[str, Callable[[Path], Path]] = {}
 
 
 class Household:
@@ -36,6 +38,15 @@ class Household:
         self.node.start()
         wait_for(lambda: self.node.control("GET", "/health").json()["ok"], 120)
 
+    def bring(self, name: str, write: Callable[[Path], Path]) -> None:
+        """Bring in the model file that ``write`` makes, as the owner's browser does."""
+        content, browser = write(self.folder / name).read_bytes(), self.node.signed_in()
+        begun = browser.post("/api/incoming", json={"name": name, "bytes": len(content)})
+        assert begun.status_code == 201, begun.text
+        path, headers = f"/api/incoming/{begun.json()['id']}", {"upload-offset": "0"}
+        said = browser.patch(path, content=content, headers=headers, timeout=120)
+        assert said.json().get("complete"), said.text
+
     def stop(self) -> None:
         self.node.stop()
         for process in self.others:
@@ -46,12 +57,18 @@ class Household:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Household]:
-    """A started node that belongs to :data:`tests.integration.gateway_node.OWNER`."""
+def running(
+    folder: Path, models: Mapping[str, Callable[[Path], Path]] = NONE
+) -> Iterator[Household]:
+    """A started node that belongs to :data:`tests.integration.gateway_node.OWNER`, with ``models``:
+    their names, and what writes each to a path.
+    """
     household = Household(folder)
     try:
         household.start()
         household.node.set_up()
+        for name, write in models.items():
+            household.bring(f"{name}.gguf", write)
         yield household
     finally:
         household.stop()

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from goni_core import contract, paths, run
-from tests.integration.engine_node import CHAT, Node, ask, running
+from tests.integration.engine_node import CHAT, Node, ask, events, running
 from tests.models import write_tiny_chat_model
 
 
@@ -150,19 +150,43 @@ def test_a_damaged_embedding_model_fails_the_self_test(tmp_path: Path) -> None:
         node.stop()
 
 
-def test_repeated_crashes_are_spaced_out(node: Node, tmp_path: Path) -> None:
+def test_crashes_without_an_answer_are_spaced_out(node: Node, tmp_path: Path) -> None:
     model = write_tiny_chat_model(tmp_path / "tiny.gguf")
+    endless = ask("x", tokens=15_000, stream=True, ignore_eos=True)
     with node.client() as client:
         client.put("/models/tiny.gguf", content=model.read_bytes()).raise_for_status()
         for _ in range(3):
-            response = client.post(CHAT, json=ask("x", tokens=1))
-            assert response.status_code == 200
-            (child,) = node.children()
-            os.kill(child, signal.SIGKILL)
+            # Loaded, counting, and in the midst of an answer, which stays without an end.
+            assert client.post("/count", json=ask("x")).status_code == 200
+            with client.stream("POST", CHAT, json=endless) as answer:
+                lines = answer.iter_lines()
+                next(lines)
+                (child,) = node.children()
+                os.kill(child, signal.SIGKILL)
+                errors = [part for part in events(lines) if "error" in part]
+            assert [part["error"]["code"] for part in errors] == ["engine_stopped"]
             wait_until_dead(child)
         final = client.post(CHAT, json=ask("x", tokens=1))
     assert final.status_code == 200
     assert final.elapsed.total_seconds() > 1.9
+    for times, pause in ((1, 0.5), (2, 1.0), (3, 2.0)):
+        assert f"ended by itself, {times} in a row; starts again after {pause} s" in node.log
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_right_answer_begins_the_spacing_anew(node: Node, tmp_path: Path, stream: bool) -> None:
+    model = write_tiny_chat_model(tmp_path / "tiny.gguf")
+    with node.client() as client:
+        client.put("/models/tiny.gguf", content=model.read_bytes()).raise_for_status()
+        for _ in range(5):
+            asked = ask("x", tokens=1, stream=stream)
+            client.post(CHAT, json=asked).raise_for_status()
+            (child,) = node.children()
+            os.kill(child, signal.SIGKILL)
+            wait_until_dead(child)
+        client.post(CHAT, json=ask("x", tokens=1)).raise_for_status()
+    assert node.log.count("ended by itself, 1 in a row; starts again after 0.5 s") == 5
+    assert "2 in a row" not in node.log
 
 
 def wait_until_dead(process: int) -> None:

@@ -34,12 +34,8 @@ GROWTH = 200 << 20
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
-    with household.running(tmp_path_factory.mktemp("node")) as made:
-        model = write_reciting_model(made.folder / "recites.gguf")
-        said = made.node.signed_in().put(
-            "/api/models/recites.gguf", content=model.read_bytes(), timeout=120
-        )
-        assert said.status_code == 201, said.text
+    models = {"recites": write_reciting_model}
+    with household.running(tmp_path_factory.mktemp("node"), models) as made:
         yield made
 
 

@@ -8,29 +8,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from image.setup import CLIENT
+from image.clients import LLM
 from tests.integration import household
 from tests.integration.household import Household
 from tests.models import RECITED, write_reciting_model
 
-PROGRAM = CLIENT.absolute() / "bin/llm"
+# Not the script beside it, which names the folder in which it was installed.
+PROGRAM = LLM.absolute() / "bin/python"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
-    with household.running(tmp_path_factory.mktemp("node")) as made:
-        model = write_reciting_model(made.folder / "recites.gguf")
-        said = made.node.signed_in().put(
-            "/api/models/recites.gguf", content=model.read_bytes(), timeout=120
-        )
-        assert said.status_code == 201, said.text
+    models = {"recites": write_reciting_model}
+    with household.running(tmp_path_factory.mktemp("node"), models) as made:
         yield made
 
 
 def llm(home: Household, *words: str, key: str) -> subprocess.CompletedProcess[str]:
     """Run it with a home of its own that knows this node."""
     if not PROGRAM.exists():
-        pytest.fail(f"there is no {PROGRAM}; make setup installs it")
+        pytest.fail(f"there is no {PROGRAM}; make clients installs it")
     folder = home.folder / "llm"
     folder.mkdir(exist_ok=True)
     (folder / "extra-openai-models.yaml").write_text(
@@ -38,7 +35,7 @@ def llm(home: Household, *words: str, key: str) -> subprocess.CompletedProcess[s
         "  api_key_name: goni\n"
     )
     return subprocess.run(
-        [str(PROGRAM), *words, "--key", key],
+        [str(PROGRAM), "-m", "llm", *words, "--key", key],
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(folder),

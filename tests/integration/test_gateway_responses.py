@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -31,23 +30,20 @@ SCHEMA = {
     "additionalProperties": False,
 }
 TOOL = {"name": "light", "description": "Switch the light", "parameters": SCHEMA}
-MODELS: tuple[tuple[str, Callable[[Path], Path]], ...] = (
-    ("tiny", write_tiny_chat_model),
-    ("recites", write_reciting_model),
-    ("calls", write_calling_model),
-)
+MODELS = {
+    "tiny": write_tiny_chat_model,
+    "recites": write_reciting_model,
+    "calls": write_calling_model,
+}
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
-    with household.running(tmp_path_factory.mktemp("node")) as made:
-        browser = made.node.signed_in()
-        for name, write in MODELS:
-            model = write(made.folder / f"{name}.gguf")
-            said = browser.put(f"/api/models/{name}.gguf", content=model.read_bytes(), timeout=120)
-            assert said.status_code == 201, said.text
-        said = browser.put("/api/documents/note.txt", content=b"The key hangs in the hall.")
+    with household.running(tmp_path_factory.mktemp("node"), MODELS) as made:
+        said = made.node.signed_in().put(
+            "/api/documents/note.txt", content=b"The key hangs in the hall."
+        )
         assert said.status_code == 201
         yield made
 

@@ -24,12 +24,8 @@ QUESTION = "What is my secret about the animal, and where is it?"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
-    with household.running(tmp_path_factory.mktemp("node")) as made:
-        model = write_tiny_chat_model(made.folder / "tiny.gguf")
-        said = made.node.signed_in().put(
-            "/api/models/tiny.gguf", content=model.read_bytes(), timeout=120
-        )
-        assert said.status_code == 201, said.text
+    models = {"tiny": write_tiny_chat_model}
+    with household.running(tmp_path_factory.mktemp("node"), models) as made:
         yield made
 
 

@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,8 @@ Stream = tuple[httpx.Response, AsyncIterator[bytes]]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
-    with household.running(tmp_path_factory.mktemp("node")) as made:
-        model = write_reciting_model(made.folder / "talks.gguf", endless=True)
-        said = made.node.signed_in().put(
-            "/api/models/talks.gguf", content=model.read_bytes(), timeout=120
-        )
-        assert said.status_code == 201, said.text
+    models = {"talks": partial(write_reciting_model, endless=True)}
+    with household.running(tmp_path_factory.mktemp("node"), models) as made:
         yield made
 
 

@@ -1,6 +1,8 @@
 // The pages' one script: fills the frames that the gateway renders, through /api. Text from
 // outside only ever becomes text nodes, never markup.
 
+import { tray } from "./pictures.js";
+
 export { $, call, fill, made, remover, row, say, size, wordsOf }; // for pages with a script of their own
 
 const $ = (id) => document.getElementById(id);
@@ -95,19 +97,22 @@ function sourceList(sources) {
   return made("div", { className: "sources" }, made("h2", {}, "Sources"), made("ol", {}, ...items));
 }
 
-function extras(goni, stopped) {
-  const notes = [...(goni?.notes ?? []), goni?.context_cut?.words, stopped ? "Stopped before the end." : ""];
+function extras(goni, stopped, silent) {
+  const notes = [silent ? "The model ended without saying anything. Ask again, or in other words." : "",
+    ...(goni?.notes ?? []), goni?.context_cut?.words, stopped ? "Stopped before the end." : ""];
   const found = goni?.sources?.length ? [sourceList(goni.sources)] : [];
   return [...notes.filter(Boolean).map((note) => made("p", { className: "note" }, note)), ...found];
 }
 
 function answerView(text, goni, stopped) {
   const body = made("div", { className: "text" }, ...rendered(text));
-  return made("article", { className: "answer", ariaLabel: "Answer" }, body, ...extras(goni, stopped));
+  return made("article", { className: "answer", ariaLabel: "Answer" }, body, ...extras(goni, stopped, goni && !text.trim()));
 }
 
-function questionView(text) {
-  return made("div", { className: "question" }, made("p", {}, made("span", { className: "hidden" }, "You asked: "), text));
+function questionView(text, pictures) {
+  const shown = pictures.map((src, place) => made("img", { src, alt: `Picture ${place + 1} of the question` }));
+  return made("div", { className: "question" }, made("p", {}, made("span", { className: "hidden" }, "You asked: "), text),
+    shown.length ? made("div", { className: "shown" }, ...shown) : "");
 }
 
 // --- chat ----------------------------------------------------------------------------------
@@ -129,6 +134,8 @@ async function* events(response) {
 function chatPage() {
   let current = null, running = null;
   const log = $("log"), question = $("question");
+  const reading = new Set(); // the models that read pictures
+  const pictures = tray({ button: $("attach"), input: $("picture-files"), list: $("pictures"), form: $("ask"), say });
 
   function atBottom() { return log.scrollHeight - log.scrollTop - log.clientHeight < 80; }
   function toBottom() { log.scrollTop = log.scrollHeight; }
@@ -143,6 +150,8 @@ function chatPage() {
       made("option", { value: model.id, disabled: model.state === "unusable" }, model.id)));
     const last = localStorage.getItem("model");
     if (usable.some((model) => model.id === last)) $("model").value = last;
+    for (const model of usable) if (model.pictures) reading.add(model.id);
+    pictures.allow(reading.has($("model").value));
     $("send").disabled = usable.length === 0;
     if (!usable.length)
       $("status").replaceChildren("There is no chat model yet. ", made("a", { href: "/models" }, "Add one"), ".");
@@ -164,7 +173,7 @@ function chatPage() {
     history.replaceState(null, "", id ? `#${id}` : location.pathname);
     const messages = id ? (await call("GET", `/api/chats/${id}`)).messages : [];
     log.replaceChildren(...messages.map((message) => message.role === "user"
-      ? questionView(message.content) : answerView(message.content, message.goni, message.stopped)));
+      ? questionView(message.content, message.pictures.map((picture) => `/api/chats/${id}/pictures/${picture}`)) : answerView(message.content, message.goni, message.stopped)));
     document.querySelector(".chats").classList.remove("open");
     $("show-chats").ariaExpanded = "false";
     welcome(); toBottom(); question.focus();
@@ -177,15 +186,15 @@ function chatPage() {
     await (id === current ? show(null) : showChats());
   }
 
-  async function answered(text, view) {
+  async function answered(text, shown, view) {
     const body = view.firstChild;
     running = new AbortController();
     const response = await fetch(`/api/chats/${current}/messages`, {
       method: "POST", signal: running.signal, headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ model: $("model").value, content: text, documents: $("documents").checked }),
+      body: JSON.stringify({ model: $("model").value, content: text, documents: $("documents").checked, pictures: shown }),
     });
     if (!response.ok) throw new Error(wordsOf(await response.json().catch(() => null), response.status));
-    let whole = "", goni = null, painting = false;
+    let whole = "", goni = null, painting = false, done = false;
     const paint = () => { painting = false; const follow = atBottom(); body.replaceChildren(...rendered(whole)); if (follow) toBottom(); };
     try {
       for await (const chunk of events(response)) {
@@ -194,9 +203,10 @@ function chatPage() {
         whole += chunk.choices?.[0]?.delta?.content ?? "";
         if (!painting) { painting = true; requestAnimationFrame(paint); }
       }
+      done = true;
     } finally {
       paint();
-      view.append(...extras(goni, running.signal.aborted));
+      view.append(...extras(goni, running.signal.aborted, done && !whole.trim()));
       if (atBottom()) toBottom();
     }
   }
@@ -206,20 +216,23 @@ function chatPage() {
     const text = question.value.trim();
     if (!text || running || $("send").disabled) return;
     localStorage.setItem("model", $("model").value);
-    const view = answerView("", null, false);
+    const view = answerView("", null, false), shown = pictures.take();
     view.ariaBusy = "true";
     busy(true);
     try {
       current ??= (await call("POST", "/api/chats")).id;
-      log.append(questionView(text), view);
+      log.append(questionView(text, shown), view);
       question.value = ""; grow(); welcome(); toBottom(); say("Looking and thinking…");
-      await answered(text, view);
+      await answered(text, shown, view);
       say("");
     } catch (error) {
       const stopped = error.name === "AbortError";
       say(stopped ? "Stopped." : error.message);
       if (stopped) await new Promise((done) => setTimeout(done, 400)); // the node is keeping it
-      if (!view.firstChild?.hasChildNodes()) { view.previousSibling?.remove(); view.remove(); question.value ||= text; grow(); }
+      if (!view.firstChild?.hasChildNodes()) {
+        view.previousSibling?.remove(); view.remove();
+        question.value ||= text; grow(); pictures.give(shown);
+      }
     } finally {
       running = null; busy(false); view.ariaBusy = "false"; welcome();
       if (view.isConnected) history.replaceState(null, "", `#${current}`);
@@ -228,6 +241,7 @@ function chatPage() {
   }
 
   $("ask").onsubmit = ask;
+  $("model").onchange = () => pictures.allow(reading.has($("model").value));
   $("stop").onclick = () => { running?.abort(); question.focus(); };
   $("new-chat").onclick = () => show(null);
   $("show-chats").onclick = () => {
