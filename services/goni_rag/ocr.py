@@ -9,7 +9,8 @@ from goni_rag.confine import Limits
 from goni_rag.sandbox import End
 
 LIMITS = Limits(cpu_s=120, memory=2 << 30, output=4 << 20)
-LANGUAGES = "eng+deu"
+LANGUAGES = "deu+eng"
+"""In this order: with English first, umlauts lose their dots."""
 LEAST = 3
 """Letters and digits under which what was recognized is taken for dirt."""
 

@@ -8,6 +8,7 @@ process that is confined already. Whatever goes wrong in it is the document's fa
 from __future__ import annotations
 
 import importlib
+import mimetypes
 import sys
 from typing import Any
 
@@ -21,6 +22,8 @@ def main(kind: str) -> None:
     # openpyxl would load it for nothing: half a second and a lot of address space.
     absent: Any = None
     sys.modules["numpy"] = absent
+    # It would read /etc/mime.types as soon as it is asked, and fail.
+    mimetypes.knownfiles.clear()
     out = Writer(sys.stdout.buffer)
     try:
         module = importlib.import_module(f"goni_rag.readers.{Kind(kind).value}")

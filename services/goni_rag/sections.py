@@ -19,6 +19,7 @@ REASONS = {
     "archive": "the file unpacks to far more than a document holds",
     "binary": "the file isn't text",
     "changed": "the file changed while it was being read",
+    "container": "the file is an archive; unpack it, and Goni reads what is in it",
     "damaged": "the file is damaged",
     "empty": "the file has no text in it",
     "encoding": "the file isn't text in an encoding that Goni knows",
@@ -37,6 +38,7 @@ REASONS = {
 """Why there is no text, in a person's words."""
 
 NOTES = {
+    "columns": "not all of its columns are searchable: there are too many",
     "cut": f"only the first {TEXT_LIMIT >> 20} million characters are searchable",
     "damaged": "parts of it are damaged and were left out",
     "guessed": "not UTF-8: read as Windows-1252, special characters may be wrong",
