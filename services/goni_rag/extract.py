@@ -57,13 +57,16 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         raise Unreadable("gone") from None
-    with open(handle, "rb", buffering=0) as document:  # noqa: PTH123 - a descriptor
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise Unreadable("gone")
         if found.st_size > DOCUMENT_LIMIT:
             raise Unreadable("large")
-        yield document
+        with os.fdopen(handle, "rb", buffering=0, closefd=False) as document:
+            yield document
+    finally:
+        os.close(handle)
 
 
 def _differ(before: os.stat_result, after: os.stat_result) -> bool:

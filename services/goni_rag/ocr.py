@@ -15,10 +15,19 @@ LEAST = 3
 """Letters and digits under which what was recognized is taken for dirt."""
 
 
+LARGEST = 64 << 20
+HEADER = 64
+"""Bytes, at most, before the pixels of a portable graymap (and some pixels, which don't matter)."""
+SAMPLE = 97
+"""One pixel in so many is looked at, to see whether there is anything at all."""
+
+
 def words(image: IO[bytes]) -> str:
     """The text in ``image``, a portable graymap of one of our own programs; "" when there is none
     or it takes too long.
     """
+    if _blank(image):
+        return ""
     argv = ["tesseract", sandbox.DOCUMENT, "stdout", "-l", LANGUAGES]
     with sandbox.tool(argv, image, LIMITS) as outcome:
         if outcome.end is not End.WELL:
@@ -26,3 +35,10 @@ def words(image: IO[bytes]) -> str:
         said = outcome.output.read(LIMITS.output).decode("utf-8", errors="replace")
     text = said.replace("\f", "").replace("\x00", " ").strip()
     return text if sum(map(str.isalnum, text)) >= LEAST else ""
+
+
+def _blank(image: IO[bytes]) -> bool:
+    """Whether all pixels are the same, as on the backs of what was scanned."""
+    image.seek(0)
+    pixels = image.read(LARGEST)[HEADER:]
+    return len(set(pixels[::SAMPLE])) < 2

@@ -42,6 +42,7 @@ NOTES = {
     "cut": f"only the first {TEXT_LIMIT >> 20} million characters are searchable",
     "damaged": "parts of it are damaged and were left out",
     "guessed": "not UTF-8: read as Windows-1252, special characters may be wrong",
+    "long": "very long messages are searchable in their beginning only",
     "memory": "only its beginning is searchable: the rest needs too much memory to read",
     "nested": "what is nested too deeply in it was left out",
     "output": "only its beginning is searchable: it unpacks to more than that",

@@ -13,7 +13,7 @@ from email.message import EmailMessage, Message
 from email.parser import BytesParser
 from typing import IO, cast
 
-from goni_rag.readers import html
+from goni_rag.readers import html, text
 from goni_rag.records import Writer
 from goni_rag.sections import Unreadable
 
@@ -21,8 +21,12 @@ FIELDS = ("From", "To", "Cc", "Date", "Subject")
 LONGEST_FIELD = 500
 DEEPEST = 3
 MOST_PARTS = 200
-LIMIT = 128 << 20
+LIMIT = 64 << 20
 """Bytes of one message."""
+LONGEST_BODY = 1 << 20
+"""Characters of one part, so that no message takes the room of all others in a mailbox."""
+INLINE = (".txt", ".text", ".log", ".md")
+"""Attachments that need no process of their own."""
 
 
 def read(document: IO[bytes], out: Writer) -> None:
@@ -58,7 +62,10 @@ def _message(message: Message, out: Writer, outer: str, depth: int) -> None:
             else:
                 out.note("nested")
         else:
-            _part(part, out, heading)
+            try:
+                _part(part, out, heading)
+            except Unreadable:
+                out.note("parts")
     return None
 
 
@@ -91,10 +98,17 @@ def _part(part: Message, out: Writer, heading: str) -> None:
     if kind == "text/html" and not attached:
         html.write(data, out, heading, charset=_charset(part, data))
     elif part.get_content_maintype() == "text" and not attached:
-        text = data.decode(_charset(part, data) or "utf-8", errors="replace")
-        out.text(text.replace("\r\n", "\n").rstrip() + "\n", heading=heading)
+        _body(data.decode(_charset(part, data) or "utf-8", errors="replace"), out, heading)
+    elif name.lower().endswith(INLINE):
+        _body(text.decode(data, whole=True)[0], out, f"{heading} > {name}")
     elif attached and data:
         out.part(name or "attachment", data, heading)
+
+
+def _body(words: str, out: Writer, heading: str) -> None:
+    if len(words) > LONGEST_BODY:
+        out.note("long")
+    out.text(words[:LONGEST_BODY].replace("\r\n", "\n").rstrip() + "\n", heading=heading)
 
 
 def _decoded(part: Message) -> bytes:

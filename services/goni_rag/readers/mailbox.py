@@ -21,7 +21,7 @@ def read(document: IO[bytes], out: Writer) -> None:
             return out.note("parts")
         try:
             mail.write(message, out)
-        except (Unreadable, RecursionError):
+        except (Unreadable, RecursionError, MemoryError):
             out.note("damaged")
     return None
 
