@@ -27,12 +27,16 @@ PACKAGES = (
     "debian-archive-keyring",
     "fonts-dejavu-core",
     "g++",
+    "libseccomp2",
     "libsystemd-dev",
     "ninja-build",
     "pkg-config",
     "poppler-utils",
     "python3-venv",
     "python3-dev",
+    "tesseract-ocr",
+    "tesseract-ocr-deu",
+    "tesseract-ocr-eng",
     "uidmap",
 )
 """What a build host needs from Debian; the rest is in the tools tree or in ``.venv``, and what only

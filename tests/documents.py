@@ -31,7 +31,7 @@ def pdf(pages: list[str], *, encrypt: bool = False) -> bytes:
     if encrypt:
         lock = b"<< /Filter /Standard /V 1 /R 2 /P -4 /O <%s> /U <%s> >>"
         trailer += b" /ID [<00> <00>] /Encrypt " + lock % (b"11" * 32, b"22" * 32)
-    return _assembled(bodies, trailer)
+    return assembled(bodies, trailer)
 
 
 def pdf_bomb(size: int) -> bytes:
@@ -50,10 +50,11 @@ def pdf_bomb(size: int) -> bytes:
         b" /Resources << /Font << /F1 3 0 R >> >> >>",
         stream,
     ]
-    return _assembled(bodies, b"/Root 1 0 R")
+    return assembled(bodies, b"/Root 1 0 R")
 
 
-def _assembled(bodies: list[bytes], trailer: bytes) -> bytes:
+def assembled(bodies: list[bytes], trailer: bytes) -> bytes:
+    """A PDF of the objects ``bodies``, numbered from 1, with a right cross-reference table."""
     data = bytearray(b"%PDF-1.4\n")
     places = []
     for number, body in enumerate(bodies, start=1):

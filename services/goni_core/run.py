@@ -7,18 +7,16 @@ end. A missing program is a :class:`GoniError` that names the Debian package to 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import resource
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from goni_core.errors import GoniError
 
@@ -32,7 +30,9 @@ PACKAGES = {
     "glslc": "glslc",
     "ninja": "ninja-build",
     "pdfinfo": "poppler-utils",
+    "pdftoppm": "poppler-utils",
     "pdftotext": "poppler-utils",
+    "tesseract": "tesseract-ocr",
     "dpkg-deb": "dpkg",
     "pkg-config": "pkg-config",
     "qemu-system-x86_64": "qemu-system-x86",
@@ -41,8 +41,8 @@ PACKAGES = {
 """Debian packages of the programs that Goni starts on a build host, for the error's hint."""
 
 Argument = str | Path
-OUTPUT_LIMIT = 1 << 20
-"""Bytes of a limited child's output that are kept."""
+ERRORS_KEPT = 1 << 16
+"""Bytes of a filter's standard error that are returned."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,6 @@ class Completed:
         return self.stdout.decode("utf-8", errors="replace")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a child may use: CPU seconds, bytes of address space, bytes per file it writes."""
-
-    cpu_s: int = 60
-    memory: int = 1 << 30
-    file_size: int = 256 << 20
-
-    def apply(self) -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (self.cpu_s, self.cpu_s))
-        resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_size, self.file_size))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def missing(program: str) -> GoniError:
     package = PACKAGES.get(Path(program).name)
     hint = f"apt-get install {package}" if package else f"install {Path(program).name}"
@@ -87,59 +72,76 @@ def run(
     input: bytes | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    limits: Limits | None = None,
     check: bool = True,
 ) -> Completed:
     """Run ``argv`` to its end and return what it printed.
 
     ``timeout`` is in seconds; ``env`` is added to this process's environment. With ``check`` a
-    non-zero exit raises :class:`GoniError` with the last lines of its standard error. With
-    ``limits`` at most :data:`OUTPUT_LIMIT` bytes of each output are returned.
+    non-zero exit raises :class:`GoniError` with the last lines of its standard error.
     """
     words = tuple(str(word) for word in argv)
-    preexec: Callable[[], None] | None = limits.apply if limits else None
     try:
-        with _sinks(limits) as (out, err):
-            done = subprocess.run(
-                words,
-                input=input,
-                stdin=subprocess.DEVNULL if input is None else None,
-                stdout=out or subprocess.PIPE,
-                stderr=err or subprocess.PIPE,
-                timeout=timeout,
-                cwd=cwd,
-                env={**os.environ, **(env or {})},
-                preexec_fn=preexec,
-                check=False,
-            )
-            stdout = _start_of(out) if out else done.stdout
-            stderr = _start_of(err) if err else done.stderr
+        done = subprocess.run(
+            words,
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            timeout=timeout,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            check=False,
+        )
     except FileNotFoundError as error:
         raise missing(words[0]) from error
     except subprocess.TimeoutExpired as error:
         name = Path(words[0]).name
         raise GoniError(f"{name} did not end within {timeout:g} s", code="timeout") from error
-    completed = Completed(words, done.returncode, stdout, stderr)
+    completed = Completed(words, done.returncode, done.stdout, done.stderr)
     if check and completed.returncode != 0:
         raise failed(completed)
     return completed
 
 
-@contextlib.contextmanager
-def _sinks(limits: Limits | None) -> Iterator[tuple[IO[bytes] | None, IO[bytes] | None]]:
-    """Where a limited child prints: files, which its file size limit ends, because a pipe would
-    fill our memory with whatever it says.
+def through(
+    argv: Sequence[Argument],
+    source: IO[bytes],
+    sink: IO[bytes],
+    *,
+    timeout: float,
+    env: Mapping[str, str],
+) -> Completed:
+    """Run ``argv`` with the open files ``source`` as its standard input and ``sink`` as its
+    output, in ``/`` and with no environment but ``env``; for children that nobody trusts.
+
+    Its standard error is a file too, so nothing that it says fills our memory; of it the first
+    :data:`ERRORS_KEPT` bytes are returned. Raises as :func:`run` does, but for no exit status.
     """
-    if limits is None:
-        yield None, None
-        return
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        yield out, err
+    words = tuple(str(word) for word in argv)
+    with tempfile.TemporaryFile() as errors:
+        try:
+            done = subprocess.run(
+                words,
+                stdin=source,
+                stdout=sink,
+                stderr=errors,
+                timeout=timeout,
+                cwd="/",
+                env=dict(env),
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise missing(words[0]) from error
+        except subprocess.TimeoutExpired as error:
+            name = Path(words[0]).name
+            raise GoniError(f"{name} did not end within {timeout:g} s", code="timeout") from error
+        errors.seek(0)
+        return Completed(words, done.returncode, b"", errors.read(ERRORS_KEPT))
 
 
-def _start_of(sink: IO[bytes]) -> bytes:
-    sink.seek(0)
-    return sink.read(OUTPUT_LIMIT)
+def become(argv: Sequence[Argument]) -> NoReturn:
+    """Go on as another program in this very process (execve(2)), which keeps its limits."""
+    words = [str(word) for word in argv]
+    os.execv(words[0], words)  # noqa: S606 - no shell is what we want
 
 
 def stream(

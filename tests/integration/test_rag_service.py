@@ -144,10 +144,11 @@ def test_k_is_the_most_that_comes_back(rag: Rag):
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("photo.heic", b"\x00\x01", "can't read .heic files"),
+        ("photo.heic", b"\x00\x01", "files of this kind"),
         ("broken.pdf", b"%PDF-1.4\n1 0 obj\n<< /Type", "damaged"),
         ("locked.pdf", pdf(["secret"], encrypt=True), "encrypted"),
-        ("bomb.pdf", b"PK\x03\x04" + bytes(1 << 20), "isn't a PDF"),
+        ("bomb.pdf", b"PK\x03\x04" + bytes(1 << 20), "damaged"),
+        ("text.pdf", b"not one", "isn't a PDF"),
         ("scan.pdf", pdf(["", ""]), "no text"),
         ("binary.txt", b"hello\x00world", "isn't text"),
         ("undefined.txt", b"\x81\x8d\xff\xfe\x90", "isn't text"),

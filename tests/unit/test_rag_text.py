@@ -1,17 +1,25 @@
-"""goni_rag.plaintext and markdown: encodings, limits and headings."""
+"""goni_rag.extract on plain text and Markdown, and their readers: encodings, limits, headings."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from goni_rag import extract, markdown, plaintext
-from goni_rag.sections import TEXT_LIMIT, Unreadable
+from goni_rag import extract
+from goni_rag.readers import markdown
+from goni_rag.sections import NOTES, TEXT_LIMIT, Extract, Unreadable
 
 
-def written(tmp_path, data: bytes, name: str = "file.txt"):
-    path = tmp_path / name
+def found(tmp_path: Path, data: bytes, name: str = "file.txt") -> Extract:
+    path = tmp_path / "upload"
     path.write_bytes(data)
-    return path
+    return extract.read(path, name)
+
+
+def text_and_note(tmp_path: Path, data: bytes) -> tuple[str, str]:
+    read = found(tmp_path, data)
+    return "".join(section.text for section in read.sections), read.note
 
 
 @pytest.mark.parametrize(
@@ -22,48 +30,60 @@ def written(tmp_path, data: bytes, name: str = "file.txt"):
         b"\xff\xfe" + "Größe 5 €".encode("utf-16-le"),
         b"\xfe\xff" + "Größe 5 €".encode("utf-16-be"),
         b"\xff\xfe\x00\x00" + "Größe 5 €".encode("utf-32-le"),
+        "Größe 5 ".encode("utf-16-le"),
+        "Größe 5 ".encode("utf-16-be"),
     ],
 )
 def test_unicode_is_read_without_a_note(tmp_path, data: bytes):
-    assert plaintext.decoded(written(tmp_path, data)) == ("Größe 5 €", "")
+    text, note = text_and_note(tmp_path, data)
+    assert text.startswith("Größe 5 ")
+    assert note == ""
 
 
 def test_windows_text_is_read_with_a_note(tmp_path):
-    text, note = plaintext.decoded(written(tmp_path, "Größe 5 €".encode("cp1252")))
+    text, note = text_and_note(tmp_path, "Größe 5 €".encode("cp1252"))
     assert text == "Größe 5 €"
-    assert note == plaintext.GUESSED
+    assert note == NOTES["guessed"]
 
 
 @pytest.mark.parametrize("data", [b"a\x00b", b"\x81\x8d", b"\xff\xfe\x00\xd8", b"\xfe\xffa"])
 def test_what_is_not_text_is_unreadable(tmp_path, data: bytes):
     with pytest.raises(Unreadable):
-        plaintext.read(written(tmp_path, data))
+        found(tmp_path, data)
 
 
 def test_newlines_become_plain(tmp_path):
-    assert plaintext.decoded(written(tmp_path, b"a\r\nb\rc\n"))[0] == "a\nb\nc\n"
+    assert text_and_note(tmp_path, b"a\r\nb\rc\n")[0] == "a\nb\nc\n"
 
 
 def test_a_long_file_is_cut_between_characters_and_says_so(tmp_path):
-    text, note = plaintext.decoded(written(tmp_path, "ä".encode() * TEXT_LIMIT + b"x"))
-    assert text == "ä" * (TEXT_LIMIT // 2)
-    assert note == plaintext.CUT
-    text, note = plaintext.decoded(written(tmp_path, b"x" + "ä".encode() * TEXT_LIMIT))
-    assert set(text[1:]) == {"ä"}
-    assert note == plaintext.CUT
+    for data in ("ä".encode() * (TEXT_LIMIT + 1), b"x" + "ä".encode() * TEXT_LIMIT):
+        text, note = text_and_note(tmp_path, data)
+        assert text == data.decode()[:TEXT_LIMIT]
+        assert note == NOTES["cut"]
 
 
-def test_unknown_kinds_are_unreadable_by_name(tmp_path):
-    with pytest.raises(Unreadable, match=r"\.docx"):
-        extract.read(written(tmp_path, b"text", "a.docx"))
+def test_a_kind_is_known_by_its_first_bytes_whatever_its_name_says(tmp_path):
+    with pytest.raises(Unreadable, match="isn't a PDF"):
+        found(tmp_path, b"text", "a.pdf")
+    with pytest.raises(Unreadable, match="damaged"):
+        found(tmp_path, b"text", "a.docx")
+    with pytest.raises(Unreadable, match="of this kind"):
+        found(tmp_path, b"a\x00b" * 99, "a.xyz")
+    assert found(tmp_path, b"text", "a.xyz").sections[0].text == "text"
+
+
+def test_a_name_may_be_anything(tmp_path):
+    for name in ("a\nb.md", "\udcff.md", "x" * 5000 + ".md", "../../etc/passwd.md", ".md"):
+        assert found(tmp_path, b"text", name).sections[0].text == "text"
 
 
 def test_endings_may_be_capitals(tmp_path):
-    assert extract.read(written(tmp_path, b"# A\ntext", "A.MD")).sections[0].heading == "A"
+    assert found(tmp_path, b"# A\ntext", "A.MD").sections[0].heading == "A"
 
 
 def headings(text: str) -> list[tuple[str, str]]:
-    return [(section.heading, section.text.strip()) for section in markdown.sections(text)]
+    return [(heading, part.strip()) for heading, part in markdown.sections(text)]
 
 
 def test_sections_carry_the_path_of_headings():
@@ -94,9 +114,9 @@ def test_hashtags_are_no_headings():
     assert headings("#tag\n####### seven\n") == [("", "#tag\n####### seven")]
 
 
-def test_sections_put_together_are_the_text():
-    text = "x\n\n# A\r\nb\n\nC\n==\n\n"
-    sections = list(markdown.sections(text))
+def test_sections_put_together_are_the_text(tmp_path):
+    text = "x\n\n# A\nb\n\nC\n==\n\n"
+    sections = found(tmp_path, text.encode(), "a.md").sections
     for section in sections:
         assert text[section.start :].startswith(section.text)
     assert "".join(section.text for section in sections) == text

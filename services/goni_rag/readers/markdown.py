@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from typing import IO
 
-from goni_rag import plaintext
-from goni_rag.sections import Extract, Section
+from goni_rag.readers import text as plain
+from goni_rag.records import Writer
 
 ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
@@ -20,24 +20,24 @@ LONGEST_HEADING = 200
 """Characters of one heading that are kept."""
 
 
-def read(path: Path) -> Extract:
-    """The file at ``path``, one section per heading; raises ``Unreadable``."""
-    text, note = plaintext.decoded(path)
-    return Extract(tuple(sections(text)), note=note)
+def read(document: IO[bytes], out: Writer) -> None:
+    """All of it, under the headings that it has."""
+    for heading, text in sections(plain.decoded(document, out)):
+        out.text(text, heading=heading)
 
 
-def sections(text: str) -> Iterator[Section]:
-    """``text`` cut before each heading, each with the path of headings that it is under."""
+def sections(text: str) -> Iterator[tuple[str, str]]:
+    """``text`` cut before each heading, each piece with the path of headings that it is under."""
     path: dict[int, str] = {}
     begin = 0
     for start, level, title in _headings(text):
-        if text[begin:start].strip():
-            yield Section(text[begin:start], heading=_joined(path), start=begin)
+        if begin < start:
+            yield _joined(path), text[begin:start]
         path = {depth: name for depth, name in path.items() if depth < level}
         path[level] = title[:LONGEST_HEADING]
         begin = start
-    if text[begin:].strip():
-        yield Section(text[begin:], heading=_joined(path), start=begin)
+    if begin < len(text):
+        yield _joined(path), text[begin:]
 
 
 def _joined(path: dict[int, str]) -> str:

@@ -1,0 +1,135 @@
+"""The outside of the sandbox: every look at a document's inside is a process of its own, which is
+started for it, can do nothing else (``confine``) and is gone afterwards.
+
+A process gets the document as its standard input and writes to a file that ends at a size limit;
+it can't start another, so its own limits are the limits of all that happens. What comes back is
+somebody else's data.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import IO
+
+from goni_core import files, run
+from goni_core.errors import GoniError
+from goni_rag.confine import NOT_CONFINED, READER, Limits
+
+WORKPLACE = Path("/var/tmp")  # noqa: S108 - unnamed files only; on a disk, unlike /tmp
+CODE = Path(__file__).parents[1]
+DOCUMENT = "/proc/self/fd/0"
+"""How a confined tool opens its document by name."""
+TRUE = "/usr/bin/true"
+WALL_FACTOR = 3
+"""Seconds on the clock for each CPU second: others may be using the machine."""
+SAID = 4000
+"""Characters of a tool's error output that are looked at."""
+
+
+class End(Enum):
+    """How a confined process ended."""
+
+    WELL = "well"
+    FAILED = "failed"
+    TIME = "time"
+    OUTPUT = "output"
+
+
+SIGNALS = {
+    signal.SIGXCPU: End.TIME,
+    signal.SIGKILL: End.TIME,  # the hard CPU limit
+    signal.SIGXFSZ: End.OUTPUT,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a confined process: how it ended, what it wrote (from the start), and what it
+    said on standard error.
+    """
+
+    end: End
+    output: IO[bytes]
+    said: str = ""
+
+
+@contextmanager
+def reader(kind: str, document: IO[bytes], limits: Limits) -> Iterator[Outcome]:
+    """Our own reader for ``kind`` (``reader``) let loose on ``document``."""
+    with _confined([READER, kind], document, limits) as outcome:
+        yield outcome
+
+
+@contextmanager
+def tool(argv: Sequence[str], document: IO[bytes], limits: Limits) -> Iterator[Outcome]:
+    """A program let loose on ``document``, which it finds on standard input and as
+    :data:`DOCUMENT`. Raises :class:`GoniError` when it isn't installed.
+    """
+    program = shutil.which(argv[0])
+    if program is None:
+        raise run.missing(argv[0])
+    with _confined([str(Path(program).resolve()), *argv[1:]], document, limits) as outcome:
+        yield outcome
+
+
+@contextmanager
+def _confined(words: Sequence[str], document: IO[bytes], limits: Limits) -> Iterator[Outcome]:
+    files.check_room(WORKPLACE, limits.output)
+    argv = [sys.executable, "-P", "-s", "-m", "goni_rag.confine", limits.words(), *words]
+    document.flush()
+    os.lseek(document.fileno(), 0, os.SEEK_SET)
+    with tempfile.TemporaryFile(dir=WORKPLACE) as output:
+        try:
+            done = run.through(
+                argv, document, output, timeout=limits.cpu_s * WALL_FACTOR, env=_environment()
+            )
+            end, said = _end(done.returncode), done.stderr.decode("utf-8", errors="replace")
+            if done.returncode == NOT_CONFINED:
+                check()
+        except GoniError as error:
+            if error.code != "timeout":
+                raise
+            end, said = End.TIME, ""
+        output.seek(0)
+        yield Outcome(end, output, said[:SAID])
+
+
+@functools.cache
+def check() -> None:
+    """Make sure that processes can be confined here; raises :class:`GoniError` with the reason.
+
+    Asked when a process says that it wasn't, which one that reads a hostile document may say too.
+    """
+    words = [sys.executable, "-P", "-s", "-m", "goni_rag.confine", Limits().words(), TRUE]
+    with Path(os.devnull).open("rb") as nothing, tempfile.TemporaryFile() as output:
+        done = run.through(words, nothing, output, timeout=60, env=_environment())
+    if done.returncode != 0:
+        reason = done.stderr.decode("utf-8", errors="replace").strip()[-SAID:]
+        raise GoniError(f"documents can't be read safely here: {reason}", code="no_sandbox")
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of ours: a name in there could be personal, a path a hint."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(CODE),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_THREAD_LIMIT": "1",
+    }
+
+
+def _end(status: int) -> End:
+    if status == 0:
+        return End.WELL
+    return SIGNALS.get(signal.Signals(-status), End.FAILED) if status < 0 else End.FAILED
