@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from goni_core.errors import NotFound
-from goni_gateway import callers, gateway, models, pictures
+from goni_gateway import callers, gateway, pictures
 from goni_gateway.chats import Entry
 from goni_gateway.gateway import Gateway
 from goni_gateway.people import Person
@@ -36,7 +36,7 @@ async def earlier(
     kept: dict[int, Picture] = {}
     notes: tuple[str, ...] = ()
     if ids:
-        reads = (await models.found(gate.engine, model)).get("goni", {}).get("pictures", False)
+        reads = (await gate.models.found(model)).get("goni", {}).get("pictures", False)
         latest = ids[-(pictures.SHOWN - new) :] if reads else []
         kept = await gate.database.do(pictures.read_all, person, chat_id, latest)
         if len(latest) < len(ids):

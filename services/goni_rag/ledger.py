@@ -26,6 +26,11 @@ def unknown(db: sqlite3.Connection, found: Mapping[Key, File]) -> dict[Key, File
     return {key: file for key, file in found.items() if not _same(db, key, file)}
 
 
+def renamed(db: sqlite3.Connection, root: Path, found: Mapping[Key, File]) -> set[Key]:
+    """Those of ``found`` that the index knows by an earlier name."""
+    return {key for key, file in found.items() if _earlier_name(db, root, file)}
+
+
 def note(db: sqlite3.Connection, root: Path, found: Mapping[Key, File], urgency: int) -> None:
     """Write down files that are to be read; those that only have a new name get it at once."""
     for key, file in found.items():

@@ -147,6 +147,9 @@ class Library:
                 return
             with self.pace.reading(key):
                 await self.index(key, "", seconds=0.0)
+            # It may have gone while it was read, and its rows been dropped, before these came.
+            if await asyncio.to_thread(ledger.gone, self.root, key):
+                await self.connections.write(ledger.drop, self.root, [key])
 
     async def index(self, key: Key, sha256: str, seconds: float) -> None:
         """Make the index say what the file of ``key`` says, waiting at most ``seconds`` for

@@ -47,8 +47,10 @@ async def _notice(library: Library, key: Key, closed: bool, enter: Enter, urgenc
     while batch := await asyncio.to_thread(_next, batches):
         await library.pace.step_back()
         news = await library.connections.read(ledger.unknown, batch)
-        for young in [each for each, file in news.items() if _young(file)]:
-            if not (closed and young == key):
+        young_ones = {each: file for each, file in news.items() if _young(file)}
+        renamed = await library.connections.read(ledger.renamed, library.root, young_ones)
+        for young in young_ones:
+            if young not in renamed and not (closed and young == key):
                 library.changes.add(young, closed=False)
                 del news[young]
         if news:
