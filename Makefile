@@ -22,6 +22,15 @@ setup: ## Install what is needed, make .venv, the engine and the embedding model
 image: setup ## Build the signed image: out/goni_<version>_x86-64.raw and what belongs to it
 	@$(PY) -m image.build --profile $(PROFILE) $(if $(RELEASE),--release) $(if $(KEYS),--keys $(KEYS))
 
+.PHONY: flash
+flash: setup ## Write the image to a stick: asks which, or DEVICE=/dev/sdX PRESEED=goni.yaml (as root)
+	@$(PY) -m goni_flash "$(or $(IMAGE),$$($(PY) -m image.build --print-path --profile $(PROFILE)))" \
+		$(DEVICE) $(if $(PRESEED),--preseed $(PRESEED)) $(if $(KEY),--key $(KEY))
+
+.PHONY: flash-wheel
+flash-wheel: setup ## goni-flash as one installable wheel that trusts this build's key: out/wheels
+	@$(PY) -m image.flash_wheel $(if $(KEY),--certificate $(KEY))
+
 .PHONY: run
 run: setup ## Boot the image in QEMU with the setup page on a loopback port; prints address and PIN
 	@test -e "$$($(PY) -m image.build --print-path --profile $(PROFILE))" || $(MAKE) image
@@ -80,7 +89,7 @@ format: setup ## Format the Python code
 
 .PHONY: clean
 clean: ## Remove what was built, but not the caches and keys
-	rm -rf out/goni* out/SHA256SUMS out/run out/vm
+	rm -rf out/goni* out/SHA256SUMS* out/run out/vm
 
 .PHONY: distclean
 distclean: clean ## Remove everything that make made, but not the keys

@@ -21,6 +21,7 @@ from goni_core.run import run, shown, stream
 
 VENV = Path(".venv")
 PACKAGES = (
+    "bmap-tools",
     "ca-certificates",
     "chromium",
     "cmake",
@@ -28,12 +29,15 @@ PACKAGES = (
     "fonts-dejavu-core",
     "g++",
     "libsystemd-dev",
+    "mtools",
     "ninja-build",
+    "openssl",
     "pkg-config",
     "poppler-utils",
     "python3-venv",
     "python3-dev",
     "uidmap",
+    "zstd",
 )
 """What a build host needs from Debian; everything else is in the tools tree or in ``.venv``."""
 LEAST_PYTHON = (3, 11)
