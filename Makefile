@@ -79,6 +79,10 @@ bench-image: setup ## Boot time and sizes: out/bench/image.json
 bench-engine: setup ## Chat: latency, speed, memory, failures: out/bench/engine.json and engine.svg
 	@$(PY) -m tests.bench.engine $(if $(QUICK),--quick)
 
+.PHONY: bench-flash
+bench-flash: setup ## goni-flash against dd and cmp on a loop device, as root: out/bench/flash.json
+	@$(PY) -m tests.bench.flash $(if $(QUICK),--quick)
+
 .PHONY: bench
 bench: bench-image bench-engine ## All benches, as one table
 	@$(PY) -m tests.bench.table

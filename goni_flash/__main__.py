@@ -20,7 +20,7 @@ from types import FrameType
 from goni_core import preseed as schema
 from goni_core.errors import BadInput, Forbidden, GoniError
 from goni_core.run import shown
-from goni_flash import completion, disks, fetch, flash, preseed, signature, source, target
+from goni_flash import completion, disks, flash, preseed, signature, source, target
 from goni_flash.disks import Disk
 from goni_flash.progress import Bar, JsonLines, Monitor
 
@@ -135,9 +135,12 @@ def work(given: argparse.Namespace, monitor: Monitor) -> None:
 def image_of(given: argparse.Namespace, monitor: Monitor) -> Verified:
     """The image that was named, once its signature was checked."""
     trusted = None if given.insecure else signature.signer(given.key)
-    is_url = fetch.is_url(given.image)
-    path = fetch.fetch(given.image, monitor, signed=not given.insecure) if is_url else None
-    image = source.open_image(path or Path(given.image), monitor)
+    path = Path(given.image)
+    if given.image.startswith(("https://", "http://")):
+        from goni_flash import fetch  # noqa: PLC0415 - an HTTP client takes long to load
+
+        path = fetch.fetch(given.image, monitor, signed=not given.insecure)
+    image = source.open_image(path, monitor)
     if trusted:
         signature.check(image, trusted, monitor)
         monitor.say(f"signed by {trusted.name}, key {trusted.fingerprint}")

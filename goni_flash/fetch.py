@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from goni_core.errors import DiskFull, GoniError, NotFound, Unavailable
 from goni_core.http import Fetched, Outside
@@ -22,10 +22,6 @@ from goni_flash.progress import Monitor
 TRIES = 6
 RESERVE = 64 << 20
 """Bytes that stay free beside the image."""
-
-
-def is_url(image: str) -> bool:
-    return urlsplit(image).scheme in ("http", "https")
 
 
 def folder() -> Path:

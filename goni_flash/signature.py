@@ -26,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from goni_core.errors import BadInput, Forbidden, GoniError
 from goni_core.sparse import extent
+from goni_flash import blockmap
 from goni_flash.progress import Monitor
 from goni_flash.source import Compressed, Source
 
@@ -144,16 +145,33 @@ def check(image: Source, signer: Signer, monitor: Monitor) -> None:
     text = _read(sums)
     verify(signer, text, signature)
     known = listed(text)
-    if isinstance(image, Compressed) and image.path.name not in known:
-        found, wanted = image.sha256, known[image.path.name.removesuffix(".zst")]
-    else:
-        found, wanted = digest(image.path, monitor), known[image.path.name]
-    if found != wanted:
+    if not _as_listed(image, known, monitor):
         raise Forbidden(
             f"{image.path.name} is not the file that was signed: its checksum differs",
             hint="it is damaged or was changed; fetch it again",
             code="bad_checksum",
         )
+
+
+def _as_listed(image: Source, known: dict[str, str], monitor: Monitor) -> bool:
+    name = image.path.name
+    if isinstance(image, Compressed) and name not in known:
+        return image.sha256 == known[name.removesuffix(".zst")]
+    mapped = _block_map(image.path, known)
+    if mapped and blockmap.holds_all(mapped, image.path):
+        return not blockmap.damaged(mapped, image.path, monitor)
+    return digest(image.path, monitor) == known[name]
+
+
+def _block_map(image: Path, known: dict[str, str]) -> blockmap.BlockMap | None:
+    """The block map beside ``image``, if it is there and is the one that was signed."""
+    path = image.with_suffix(".bmap")
+    if not path.is_file() or path.name not in known:
+        return None
+    document = _read(path)
+    if hashlib.sha256(document).hexdigest() != known[path.name]:
+        return None
+    return blockmap.parse(document)
 
 
 def digest(path: Path, monitor: Monitor) -> str:

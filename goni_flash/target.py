@@ -98,11 +98,15 @@ class Target:
     def read_table_again(self) -> None:
         """Have the kernel read the partition table; a failure changes nothing on the disk."""
         if self.is_disk:
-            for _ in range(5):  # udev may be looking at the disk just now
-                with suppress(OSError):
+            for _ in range(5):
+                try:
                     fcntl.ioctl(self._handle, BLKRRPART)
+                except OSError as error:
+                    if error.errno != errno.EBUSY:
+                        return
+                    time.sleep(0.2)  # udev is looking at the disk just now
+                else:
                     return
-                time.sleep(0.2)
 
     @contextmanager
     def _blamed(self, doing: str, at: int) -> Iterator[None]:

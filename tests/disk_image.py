@@ -58,11 +58,13 @@ def _header(here: int, other: int, table: int, last: int, entries: bytes) -> byt
 
 
 def sign(image: Path, key: Path) -> Path:
-    """``SHA256SUMS`` with every image beside ``image``, signed with ``key`` as image/keys.py does;
-    the list.
+    """``SHA256SUMS`` with every image and map beside ``image``, signed with ``key`` as
+    image/keys.py does; the list.
     """
     folder = image.parent
-    names = sorted(path.name for path in folder.iterdir() if ".raw" in path.name)
+    names = sorted(
+        path.name for path in folder.iterdir() if ".raw" in path.name or path.suffix == ".bmap"
+    )
     sums = folder / "SHA256SUMS"
     made = subprocess.run(
         ["sha256sum", *names], cwd=folder, stdout=subprocess.PIPE, check=True, timeout=60

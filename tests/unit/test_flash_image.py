@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from goni_core.errors import BadInput, Forbidden, GoniError, NotFound
-from goni_flash import signature, source
+from goni_flash import blockmap, signature, source
 from goni_flash.progress import Bar, JsonLines, Monitor, bar
 from image import bmap, keys
 from tests import disk_image
@@ -139,6 +139,64 @@ def test_what_is_not_signed_whole_is_refused(image: Path, tmp_path: Path) -> Non
     sums.unlink()
     with pytest.raises(Forbidden, match="no SHA256SUMS beside"):
         signature.check(opened, signer, QUIET)
+
+
+def test_a_signed_block_map_spares_the_holes_and_hides_nothing(tmp_path: Path) -> None:
+    image = disk_image.make(tmp_path / "goni_1_x86-64.raw", size=24 << 20, data=3 << 20)
+    mapped = bmap.write(image)
+    key, certificate = disk_image.make_key(tmp_path)
+    disk_image.sign(image, key)
+    signer = signature.load(certificate)
+    seen = Seen()
+    signature.check(source.open_image(image, QUIET), signer, seen)
+    assert sum(seen.totals) < image.stat().st_size * 0.75
+
+    def changed(at: int) -> None:
+        with image.open("r+b") as file:
+            file.seek(at)
+            byte = file.read(1)
+            file.seek(at)
+            file.write(bytes([byte[0] ^ 1]))
+
+    for at in (disk_image.USR_AT + 5, 20 << 20):  # inside the data; in a hole
+        changed(at)
+        with pytest.raises(Forbidden, match="checksum differs"):
+            signature.check(source.open_image(image, QUIET), signer, QUIET)
+        changed(at)
+    dense = Seen()
+    signature.check(source.open_image(image, QUIET), signer, dense)  # a hole less: all is hashed
+    assert dense.totals == [image.stat().st_size]
+    mapped.write_text(mapped.read_text().replace("chksum", "chksun", 1))
+    signature.check(source.open_image(image, QUIET), signer, QUIET)  # not the signed one: not used
+
+
+class Seen(Monitor):
+    """Remembers how much each phase was about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.totals: list[int] = []
+
+    def phase(self, name: str, total: int, *, done: int = 0) -> None:
+        super().phase(name, total, done=done)
+        self.totals.append(total)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"<bmap/>",
+        b"<bmap><ImageSize>1</ImageSize><BlockSize>x</BlockSize></bmap>",
+        b"<bmap><ImageSize>8192</ImageSize><BlockSize>4096</BlockSize><BlockMap>"
+        b"<Range chksum='a'>1</Range><Range chksum='b'>0-1</Range></BlockMap></bmap>",
+        b"<bmap><ImageSize>8192</ImageSize><BlockSize>4096</BlockSize><BlockMap>"
+        b"<Range>1</Range></BlockMap></bmap>",
+    ],
+)
+def test_a_strange_block_map_is_refused(document: bytes) -> None:
+    with pytest.raises(BadInput):
+        blockmap.parse(document)
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"\xff\n", b"a" * 64, b"a" * 64 + b"  ../x\n"])
