@@ -24,7 +24,7 @@ from goni_core.contract import EMBEDDING_FILE
 from goni_core.errors import GoniError, exit_with
 from goni_core.run import stream
 from goni_core.sparse import extent
-from image import bmap, embedding, engine, keys, mkosi, parts, tools
+from image import bmap, embedding, engine, keys, mkosi, parts, sbom, tools
 from image.mirror import blame, host_mirror, write_sandbox
 
 OUT = Path("out")
@@ -227,6 +227,8 @@ def build(profile: str, *, release: bool, key_file: Path | None) -> Path:
         initrd = build_initrd()
     with step(f"image ({profile})"):
         image = build_image(profile, signing, initrd)
+    with step("bill of materials"):
+        sbom.write(image)
     with step("checksums"):
         bmap.write(image)
         sums = write_checksums(output_name(profile, version()))
