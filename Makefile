@@ -26,6 +26,15 @@ clients: setup ## Install what only the tests need: a browser and other people's
 image: setup ## Build the signed image: out/goni_<version>_x86-64.raw and what belongs to it
 	@$(PY) -m image.build --profile $(PROFILE) $(if $(RELEASE),--release) $(if $(KEYS),--keys $(KEYS))
 
+.PHONY: flash
+flash: setup ## Write the image to a stick: asks which, or DEVICE=/dev/sdX PRESEED=goni.yaml (as root)
+	@$(PY) -m goni_flash "$(or $(IMAGE),$$($(PY) -m image.build --print-path --profile $(PROFILE)))" \
+		$(DEVICE) $(if $(PRESEED),--preseed $(PRESEED)) $(if $(KEY),--key $(KEY))
+
+.PHONY: flash-wheel
+flash-wheel: setup ## goni-flash as one installable wheel that trusts this build's key: out/wheels
+	@$(PY) -m image.flash_wheel $(if $(KEY),--certificate $(KEY))
+
 .PHONY: run
 run: setup ## Boot the image in QEMU with the setup page on a loopback port; prints address and PIN
 	@test -e "$$($(PY) -m image.build --print-path --profile $(PROFILE))" || $(MAKE) image
@@ -74,6 +83,10 @@ bench-image: setup ## Boot time and sizes: out/bench/image.json
 bench-engine: setup ## Chat: latency, speed, memory, failures: out/bench/engine.json and engine.svg
 	@$(PY) -m tests.bench.engine $(if $(QUICK),--quick)
 
+.PHONY: bench-flash
+bench-flash: setup ## goni-flash against dd and cmp on a loop device, as root: out/bench/flash.json
+	@$(PY) -m tests.bench.flash $(if $(QUICK),--quick)
+
 .PHONY: bench
 bench: bench-image bench-engine ## All benches, as one table
 	@$(PY) -m tests.bench.table
@@ -84,7 +97,7 @@ format: setup ## Format the Python code
 
 .PHONY: clean
 clean: ## Remove what was built, but not the caches and keys
-	rm -rf out/goni* out/SHA256SUMS out/run out/vm
+	rm -rf out/goni* out/SHA256SUMS* out/run out/vm
 
 .PHONY: distclean
 distclean: clean ## Remove everything that make made, but not the keys

@@ -7,7 +7,6 @@ checksums. mkosi does the work; this finds what it needs and names what is missi
 from __future__ import annotations
 
 import argparse
-import errno
 import hashlib
 import os
 import shutil
@@ -24,7 +23,8 @@ from goni_core import files
 from goni_core.contract import EMBEDDING_FILE
 from goni_core.errors import GoniError, exit_with
 from goni_core.run import stream
-from image import embedding, engine, keys, mkosi, parts, tools
+from goni_core.sparse import extent
+from image import bmap, embedding, engine, keys, mkosi, parts, sbom, tools
 from image.mirror import blame, host_mirror, write_sandbox
 
 OUT = Path("out")
@@ -142,7 +142,12 @@ def commands_tree() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=OUT) as folder:
         target = Path(folder) / "usr/share/goni/commands.toml"
         target.parent.mkdir(parents=True)
-        lines = [f'{name} = "{entry}"' for name, entry in sorted(scripts.items())]
+        # What isn't in the image has no command there.
+        lines = [
+            f'{name} = "{entry}"'
+            for name, entry in sorted(scripts.items())
+            if not entry.startswith("goni_flash")
+        ]
         target.write_text("[scripts]\n" + "\n".join(lines) + "\n")
         yield Path(folder).absolute()
 
@@ -194,7 +199,7 @@ def _sha256(path: Path) -> str:
         size = os.fstat(source.fileno()).st_size
         at = 0
         while at < size:
-            data, end = _extent(source.fileno(), at, size)
+            data, end = extent(source.fileno(), at, size)
             for start in range(at, data, len(ZEROS)):
                 digest.update(ZEROS[: data - start])
             source.seek(data)
@@ -202,17 +207,6 @@ def _sha256(path: Path) -> str:
                 digest.update(source.read(min(len(ZEROS), end - start)))
             at = end
     return digest.hexdigest()
-
-
-def _extent(handle: int, at: int, size: int) -> tuple[int, int]:
-    """Where the next data of a file of ``size`` bytes begins, from ``at`` on, and where it ends."""
-    try:
-        data = os.lseek(handle, at, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
-        return size, size
-    return data, os.lseek(handle, data, os.SEEK_HOLE)
 
 
 def build(profile: str, *, release: bool, key_file: Path | None) -> Path:
@@ -233,8 +227,12 @@ def build(profile: str, *, release: bool, key_file: Path | None) -> Path:
         initrd = build_initrd()
     with step(f"image ({profile})"):
         image = build_image(profile, signing, initrd)
+    with step("bill of materials"):
+        sbom.write(image)
     with step("checksums"):
-        write_checksums(output_name(profile, version()))
+        bmap.write(image)
+        sums = write_checksums(output_name(profile, version()))
+        keys.sign(next(key for key in signing if key.name == "image"), sums)
     return image
 
 

@@ -1,4 +1,5 @@
-"""The three signing keys: Secure Boot (UKI, boot loader), verity (/usr) and PCR policy (TPM).
+"""The signing keys: Secure Boot (UKI, boot loader), verity (/usr), PCR policy (TPM), and image (the
+checksums of what is published, which goni-flash checks).
 
 Development keys are made on first use below ``keys/``, readable by their owner only, ignored by
 git, and carry "development" in their subject. Production keys are named by a TOML file given with
@@ -9,7 +10,8 @@ git, and carry "development" in their subject. Production keys are named by a TO
     certificate = "/secure/sb.crt"
     source = "provider:pkcs11"         # "file" (default), "engine:NAME" or "provider:NAME"
 
-with the same for ``[verity]`` and ``[pcr]``. ``--release`` refuses development keys.
+with the same for ``[verity]``, ``[pcr]`` and ``[image]``; the last is an Ed25519 or RSA key, the
+others are RSA. ``--release`` refuses development keys.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from goni_core.errors import GoniError
 from goni_core.run import run
 from image.tools import in_tree
 
-NAMES = ("secure_boot", "verity", "pcr")
+NAMES = ("secure_boot", "verity", "pcr", "image")
 OPTION = {"secure_boot": "secure-boot", "verity": "verity", "pcr": "sign-expected-pcr"}
 DEVELOPMENT = Path("keys")
 MARK = "Goni development"
@@ -41,7 +43,9 @@ class Key:
     source: str = "file"
 
     def options(self) -> list[str]:
-        """mkosi's command-line options for this key."""
+        """mkosi's command-line options for this key; none for one that mkosi has no use for."""
+        if self.name not in OPTION:
+            return []
         option = OPTION[self.name]
         words = [
             f"--{option}-key={self.key}",
@@ -66,7 +70,8 @@ def _development_key(folder: Path, name: str) -> Key:
         try:
             subject = f"/CN={MARK} {name}/"
             # RSA 2048: what firmware and TPM policies take everywhere.
-            words = ["openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-noenc"]
+            kind = "rsa:2048" if name in OPTION else "ed25519"
+            words = ["openssl", "req", "-new", "-x509", "-newkey", kind, "-noenc"]
             words += ["-keyout", str(key), "-out", str(certificate), "-days", "3650"]
             run(in_tree([*words, "-subj", subject]), timeout=120)
         finally:
@@ -98,10 +103,40 @@ def _named(path: Path, name: str, table: object) -> Key:
     return Key(name, key, certificate, source)
 
 
+def sign(key: Key, path: Path) -> Path:
+    """Sign the file at ``path`` with ``key``; the raw signature's file, ``path`` with .sig added
+    (``goni_flash.signature`` says how it is checked).
+    """
+    target = path.with_name(f"{path.name}.sig")
+    words = [
+        "openssl",
+        "pkeyutl",
+        "-sign",
+        "-rawin",
+        "-inkey",
+        key.key,
+        "-in",
+        str(path.absolute()),
+    ]
+    kind, _, name = key.source.partition(":")
+    words += ["-engine", name, "-keyform", "engine"] if kind == "engine" else []
+    words += ["-provider", name, "-provider", "default"] if kind == "provider" else []
+    if "ED25519" not in _described(key):
+        words += ["-digest", "sha256"]
+    run(in_tree([*words, "-out", str(target.absolute())]), timeout=120)
+    target.chmod(0o644)
+    return target
+
+
+def _described(key: Key) -> str:
+    argv = ["openssl", "x509", "-in", str(key.certificate.absolute()), "-noout", "-text"]
+    return run(in_tree(argv), timeout=60).text
+
+
 def is_development(key: Key) -> bool:
     """Whether ``key``'s certificate says that it is only for development."""
-    argv = ["openssl", "x509", "-in", str(key.certificate.absolute()), "-noout", "-subject"]
-    return "development" in run(in_tree(argv), timeout=60).text.lower()
+    subject = next(line for line in _described(key).splitlines() if "Subject:" in line)
+    return "development" in subject.lower()
 
 
 def refuse_development(keys: list[Key]) -> None:

@@ -22,6 +22,7 @@ from goni_core.run import run, shown, stream
 
 VENV = Path(".venv")
 PACKAGES = (
+    "bmap-tools",
     "ca-certificates",
     "cmake",
     "debian-archive-keyring",
@@ -29,7 +30,9 @@ PACKAGES = (
     "g++",
     "libseccomp2",
     "libsystemd-dev",
+    "mtools",
     "ninja-build",
+    "openssl",
     "pkg-config",
     "poppler-utils",
     "python3-venv",
@@ -38,6 +41,7 @@ PACKAGES = (
     "tesseract-ocr-deu",
     "tesseract-ocr-eng",
     "uidmap",
+    "zstd",
 )
 """What a build host needs from Debian; the rest is in the tools tree or in ``.venv``, and what only
 tests need in ``image.clients``."""
