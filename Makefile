@@ -22,6 +22,12 @@ setup: ## Install what is needed, make .venv, the engine and the embedding model
 image: setup ## Build the signed image: out/goni_<version>_x86-64.raw and what belongs to it
 	@$(PY) -m image.build --profile $(PROFILE) $(if $(RELEASE),--release) $(if $(KEYS),--keys $(KEYS))
 
+.PHONY: release
+release: setup ## Sign the built image as release VERSION=... for CHANNEL=stable or beta: out/release
+	@$(PY) -m image.release publish $(VERSION) --channel $(or $(CHANNEL),stable) --profile $(PROFILE) \
+		$(if $(RELEASE),--release) $(if $(KEYS),--keys $(KEYS)) $(if $(NOTES),--notes $(NOTES)) \
+		$(if $(MINIMUM),--minimum $(MINIMUM)) $(if $(ROLLOUT),--rollout $(ROLLOUT))
+
 .PHONY: run
 run: setup ## Boot the image in QEMU with the setup page on a loopback port; prints address and PIN
 	@test -e "$$($(PY) -m image.build --print-path --profile $(PROFILE))" || $(MAKE) image

@@ -23,6 +23,8 @@ DOORS = (
     *((module, "goni_core/http.py") for module in OUTBOUND),
     ("llama_cpp", "goni_engine/"),
     ("cryptography", "goni_mesh/"),
+    ("tuf", "goni_update/"),
+    ("securesystemslib", "goni_update/"),
 )
 """A module, and the start of the only paths below a room's parent that may import it."""
 
