@@ -175,6 +175,14 @@ def reference(clock: datetime, *known: datetime) -> datetime:
     return max(clock, *known)
 
 
+def image_date(path: Path) -> datetime:
+    """When the image was built, from ``path``'s modification time."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return datetime.fromtimestamp(0, UTC)
+
+
 def read_root(path: Path) -> Root:
     """The root keys in ``path``; :class:`GoniError` when they can't be used."""
     try:

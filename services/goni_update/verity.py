@@ -39,11 +39,12 @@ def superblock(raw: bytes) -> Superblock:
     return Superblock(raw[: _SUPER.size], blocks, salt[:salted])
 
 
-def tree(data: Path, head: Superblock) -> tuple[str, bytes]:
+def tree(data: Path, head: Superblock, *, start: int = 0) -> tuple[str, bytes]:
     """The root hash in hex and the content of the hash partition for ``data``, without the zeros
-    that fill it up. :class:`BadInput` when ``data`` is shorter than ``head`` says.
+    that fill it up. ``data`` counts from byte ``start`` on; :class:`BadInput` when it is shorter
+    than ``head`` says.
     """
-    level = list(_hashes(_blocks(data, head.blocks), head.salt))
+    level = list(_hashes(_blocks(data, head.blocks, start), head.salt))
     levels: list[bytes] = []
     while len(level) > 1:
         packed = b"".join(level)
@@ -64,8 +65,9 @@ def _hashes(blocks: Iterator[bytes], salt: bytes) -> Iterator[bytes]:
         yield digest.digest()
 
 
-def _blocks(data: Path, count: int) -> Iterator[bytes]:
+def _blocks(data: Path, count: int, start: int) -> Iterator[bytes]:
     with data.open("rb") as source:
+        source.seek(start)
         for _ in range(count):
             block = source.read(BLOCK)
             if len(block) != BLOCK:

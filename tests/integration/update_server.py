@@ -16,7 +16,7 @@ from pathlib import Path
 class UpdateServer:
     """``folder`` over HTTP. ``status`` and ``redirect`` answer every request; ``endless`` bodies
     don't end; ``drip`` is the pause in seconds after each byte; ``cuts`` break the line after so
-    many bytes of a target, one per request; ``replace`` sends other bytes for a path's end.
+    many bytes of a packed target, one per request; ``replace`` sends other bytes for a path's end.
     """
 
     folder: Path
@@ -99,7 +99,7 @@ def _answer(request: http.server.BaseHTTPRequestHandler, state: UpdateServer) ->
         request.send_header("Content-Length", str(len(body) - start))
     request.send_header("Connection", "close")
     request.end_headers()
-    cut = state.cuts.pop(0) if state.cuts and "/targets/" in request.path else len(body)
+    cut = state.cuts.pop(0) if state.cuts and request.path.endswith(".zst") else len(body)
     data = body[start : start + cut]
     step = 1 if state.drip else 1 << 14
     for at in range(0, len(data), step):
