@@ -75,7 +75,13 @@ class Publisher:
         return home.open_repository(self.repository, [self.keys], now=self.now)
 
     def publish(
-        self, number: str, *, channel: str = "stable", image: Image | None = None, **wanted: object
+        self,
+        number: str,
+        *,
+        channel: str = "stable",
+        image: Image | None = None,
+        deltas: int = 0,
+        **wanted: object,
     ) -> Catalog:
         work = self.folder / f"work-{number}"
         images = self.folder / "images"
@@ -88,6 +94,7 @@ class Publisher:
             **wanted,  # type: ignore[arg-type]
         )
         made = bundle.build(image, what, f"{channel}/{VARIANT}/{number}", work, level=1)
+        made = bundle.with_deltas(self.open(), channel, VARIANT, made, work, last=deltas)
         return bundle.publish(self.open(), channel, VARIANT, made, work, self.now)
 
     def later(self, **time: float) -> Publisher:

@@ -54,6 +54,9 @@ def _publish(given: argparse.Namespace) -> None:
         made = bundle.build(
             bundle.image_at(stem, number), wanted, f"{given.channel}/{given.profile}/{number}", work
         )
+        made = bundle.with_deltas(
+            repository, given.channel, given.profile, made, work, last=given.deltas
+        )
         listed = bundle.publish(
             repository, given.channel, given.profile, made, work, datetime.now(UTC)
         )
@@ -133,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--rollout", type=int, default=100, metavar="PERCENT")
     publish.add_argument("--urgency", default="", metavar="REASON", help="why not to wait")
     publish.add_argument("--notes", type=Path, metavar="FILE", help="release notes (text)")
+    publish.add_argument(
+        "--deltas", type=int, default=3, metavar="N", help="from how many releases (3)"
+    )
     publish.add_argument("--release", action="store_true", help="refuse development keys")
     publish.add_argument("--images", type=Path, default=Path("out"), metavar="FOLDER")
     withdraw = commands.add_parser("withdraw", help="take a release back")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +16,9 @@ from pathlib import Path
 from goni_core.errors import Conflict, GoniError, NotFound
 from goni_core.run import run
 from goni_update import catalog, verity
-from goni_update.catalog import Catalog, Part, Release
+from goni_update.catalog import Catalog, Delta, Part, Release
 from goni_update.version import Version
+from image.release import delta
 from image.release.repository import Repository
 
 SUFFIX = {
@@ -130,6 +131,47 @@ def publish(
     return _replace(
         repository, replace(listed, releases=(release, *listed.releases)), bundle.files, work
     )
+
+
+def with_deltas(
+    repository: Repository, channel: str, variant: str, bundle: Bundle, work: Path, *, last: int
+) -> Bundle:
+    """``bundle`` with deltas from the ``last`` releases of ``channel``, each kept where it is
+    smaller than the whole file and was seen to rebuild the same bytes.
+    """
+    new = _raw(bundle.release, "", bundle.files.__getitem__, work)
+    release, made = bundle.release, dict(bundle.files)
+    for old in current(repository, channel, variant).releases[:last]:
+        before = _raw(old, f"-{old.version}", _published(repository, channel), work)
+        for part in ("usr", "efi"):
+            packed = made[release.part(part).target]
+            name = f"goni_{release.version}_from_{old.version}.{part}.delta"
+            found = delta.make(part, before[part], new[part], work / name, work)
+            if found is None or found.stat().st_size >= packed.stat().st_size:
+                continue
+            target = f"{channel}/{variant}/{release.version}/{name}"
+            made[target] = found
+            release = replace(release, deltas=(*release.deltas, Delta(part, old.version, target)))
+        for path in before.values():
+            path.unlink()
+    for path in new.values():
+        path.unlink()
+    return Bundle(release, made)
+
+
+def _published(repository: Repository, channel: str) -> Callable[[str], Path]:
+    targets = repository.targets(channel).targets
+    return lambda target: repository.path_of(targets[target])
+
+
+def _raw(release: Release, mark: str, packed: Callable[[str], Path], work: Path) -> dict[str, Path]:
+    """The unpacked /usr and UKI of a release."""
+    found = {}
+    for part in ("usr", "efi"):
+        found[part] = work / f"{part}{mark}.raw"
+        source = packed(release.part(part).target)
+        run(["zstd", "-d", "-q", "-f", source, "-o", found[part]], timeout=3600)
+    return found
 
 
 def withdraw(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,29 @@ def unpacked(image: Path, work: Path) -> Iterator[Unpacked]:
     finally:
         opened.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def make(part: str, old: Path, new: Path, target: Path, work: Path) -> Path | None:
+    """The delta of ``part`` in ``target``, once it was seen to rebuild the same bytes; None when
+    there is no way to make one, and why is said on standard error.
+    """
+    again = work / f"{part}.again"
+    try:
+        if part == "usr":
+            with unpacked(old, work) as before, unpacked(new, work) as after:
+                usr(before, after, target, work)
+                rebuilt_usr(before, target, again, work)
+        else:
+            efi(old, new, target, work)
+            rebuild.efi(old, target, again, work, limit=new.stat().st_size)
+        if _sum(again) != _sum(new):
+            raise GoniError("it doesn't rebuild the same bytes", code="rebuild_failed")
+    except GoniError as error:
+        print(f"no delta of {part}: {error}", file=sys.stderr)
+        return None
+    finally:
+        again.unlink(missing_ok=True)
+    return target
 
 
 def usr(old: Unpacked, new: Unpacked, target: Path, work: Path, *, level: int = LEVEL) -> None:
@@ -120,21 +144,19 @@ def _gather_new(new: Unpacked, fresh: Sequence[str], target: Path) -> None:
             sink.write((new.folder / path).read_bytes())
 
 
-def prove_usr(old: Unpacked, delta: Path, wanted: str, size: int, work: Path) -> None:
-    """Rebuild as a node would; :class:`GoniError` unless the first ``size`` bytes have the SHA-256
-    ``wanted``. The extracted tree lacks owners and times, so the list of files is the image's.
+def rebuilt_usr(old: Unpacked, delta: Path, target: Path, work: Path) -> None:
+    """Rebuild as a node would, but from an unpacked image, which lacks owners and times: the list
+    of files is the image's own.
     """
-    target = work / "rebuilt"
     packed, patch = rebuild.split(delta, work)
     head = rebuild.header(rebuild.unpack(packed, work))
-    rebuild.gather(old.folder, tuple(tree.visible(old.entries)), head.uses, work / "old.blob")
-    rebuild.patched(work / "old.blob", patch, work / "new.blob", limit=8 << 30)
-    rebuild.write_archive(old.folder, head, work / "new.blob", work / "usr.tar")
-    rebuild.make_erofs(work / "usr.tar", head.superblock, target, words=in_tree)
-    with target.open("rb") as source:
-        found = hashlib.file_digest(source, "sha256").hexdigest()
-    if found != wanted or target.stat().st_size != size:
-        raise GoniError("the delta doesn't rebuild the same /usr", code="rebuild_failed")
+    old_blob, new_blob, archive = work / "old.blob", work / "new.blob", work / "usr.tar"
+    rebuild.gather(old.folder, tuple(tree.visible(old.entries)), head.uses, old_blob)
+    rebuild.patched(old_blob, patch, new_blob, limit=8 << 30)
+    rebuild.write_archive(old.folder, head, new_blob, archive)
+    for used in (old_blob, new_blob, patch):
+        used.unlink()
+    rebuild.make_erofs(archive, head.superblock, target, mkfs=in_tree(["mkfs.erofs"]))
 
 
 def _sum(path: Path) -> bytes:

@@ -16,7 +16,7 @@ import io
 import json
 import struct
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -35,8 +35,8 @@ SUPER_AT, SUPER_SIZE = 1024, 128
 MEMORY = 1400 << 20
 """Bytes of address space that a program of a rebuild may use."""
 MINUTES = 3600
-Words = Callable[[Sequence[Argument]], Sequence[Argument]]
-"""Turns a command into one that finds its program: on a build host that is in the tools tree."""
+MKFS: tuple[Argument, ...] = ("mkfs.erofs",)
+"""The words that start it: a build host has it in the tools tree only."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def header(data: bytes) -> Header:
     whole = fields.parse(data)
     fields.only(whole, ("superblock", "fresh", "uses", "copies"))
     copies = whole.get("copies")
-    if not isinstance(copies, dict) or not all(isinstance(one, str) for one in copies.values()):
+    if not isinstance(copies, dict):
         raise BadInput("copies must map paths to paths")
     return Header(
         _superblock(fields.text(whole, "superblock")),
-        _paths(whole, "fresh"),
-        _paths(whole, "uses"),
-        copies,
+        _paths(whole.get("fresh"), "fresh"),
+        _paths(whole.get("uses"), "uses"),
+        dict(zip(copies, _paths(list(copies.values()), "copies"), strict=True)),
     )
 
 
@@ -85,8 +85,7 @@ def _superblock(text: str) -> bytes:
     return raw
 
 
-def _paths(whole: fields.Object, name: str) -> tuple[str, ...]:
-    value = whole.get(name)
+def _paths(value: object, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > MOST_PATHS:
         raise BadInput(f"{name} must be a list of paths")
     for path in value:
@@ -118,9 +117,7 @@ def split(delta: Path, work: Path) -> tuple[bytes, Path]:
     return head, patch
 
 
-def usr(
-    old: Path, delta: Path, target: Path, work: Path, *, limit: int, words: Words = list
-) -> None:
+def usr(old: Path, delta: Path, target: Path, work: Path, *, limit: int) -> None:
     """Rebuild the new /usr's erofs as ``target`` from the ``old`` tree; at most ``limit`` bytes."""
     packed, patch = split(delta, work)
     head = header(unpack(packed, work))
@@ -131,7 +128,7 @@ def usr(
         write_archive(old, head, new_blob, archive)
         for used in (old_blob, new_blob, patch):
             used.unlink()
-        make_erofs(archive, head.superblock, target, words=words)
+        make_erofs(archive, head.superblock, target)
     except (OSError, tarfile.TarError) as error:
         raise GoniError(f"the new /usr can't be rebuilt: {error}", code="rebuild_failed") from error
 
@@ -214,16 +211,18 @@ def _info(entry: Entry) -> tarfile.TarInfo:
     return info
 
 
-def make_erofs(archive: Path, superblock: bytes, target: Path, *, words: Words = list) -> None:
+def make_erofs(
+    archive: Path, superblock: bytes, target: Path, *, mkfs: Sequence[Argument] | None = None
+) -> None:
     """mkfs.erofs as systemd-repart runs it, but from an archive, and with ``superblock``'s own UUID
     and time.
     """
     time = struct.unpack_from("<Q", superblock, 24)[0]
     raw = superblock[48:64].hex()
     uuid = "-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:]))
-    argv = ["mkfs.erofs", "--quiet", "-U", uuid, f"-T{time}", "--mkfs-time", "-zzstd", "--tar=f"]
+    argv = [*(mkfs or MKFS), "--quiet", "-U", uuid, f"-T{time}", "--mkfs-time", "-zzstd", "--tar=f"]
     target.unlink(missing_ok=True)
-    run(words([*argv, target, archive]), timeout=MINUTES)
+    run([*argv, target, archive], timeout=MINUTES)
     archive.unlink()
     with target.open("r+b") as sink:
         sink.seek(SUPER_AT)
