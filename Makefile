@@ -36,7 +36,8 @@ run: setup ## Boot the image in QEMU with the setup page on a loopback port; pri
 .PHONY: test
 test: setup lint ## Linters, types and all tests; the last of them boot the minimal image in a virtual machine
 	@$(PY) -m image.build --profile minimal >/dev/null
-	@GONI_PROFILE=minimal $(PY) -m pytest tests/unit tests/integration tests/browser tests/vm/test_appliance.py
+	@GONI_PROFILE=minimal $(PY) -m pytest tests/unit tests/integration tests/browser \
+		tests/vm/test_appliance.py tests/vm/test_update.py -m "not full"
 
 .PHONY: lint
 lint: setup ## ruff and mypy
@@ -59,7 +60,7 @@ browser: setup ## The pages in a real browser; pictures of them in out/screensho
 .PHONY: vm-test
 vm-test: setup ## The minimal image in a virtual machine alone, and the harness that tests it
 	@$(PY) -m image.build --profile minimal >/dev/null
-	@GONI_PROFILE=minimal $(PY) -m pytest tests/vm
+	@GONI_PROFILE=minimal $(PY) -m pytest tests/vm -m "not full"
 
 .PHONY: vm-test-full
 vm-test-full: setup ## The virtual machine tests on the minimal and on the reference image

@@ -99,6 +99,13 @@ def _step(trust: Trust, release: Release, name: str, base: Base | None) -> Step:
     return small if small.file.length < whole.file.length else whole
 
 
+def _room(chosen: Plan) -> int:
+    """Bytes that unpacking, or rebuilding, takes on the disk beside what is fetched."""
+    whole = sum(part.bytes for part in chosen.release.parts)
+    rebuilt = any(step.delta for step in chosen.steps if step.part.name == "usr")
+    return whole + (REBUILD_ROOM * chosen.release.part("usr").bytes if rebuilt else 0)
+
+
 class Staging:
     """The folders ``mirror``, ``work`` and ``staged`` below ``folder``, which is the service's
     own. ``source`` is where files come from.
@@ -122,8 +129,7 @@ class Staging:
         if staged_release(self.staged) == str(release.version):
             return chosen
         self._clear(release)
-        roots = max(part.bytes for part in release.parts)
-        files.check_room(self.mirror, chosen.bytes + (1 + REBUILD_ROOM) * roots)
+        files.check_room(self.mirror, chosen.bytes + _room(chosen))
         self._fetch_all(chosen)
         for step in chosen.steps:
             try:
