@@ -35,6 +35,12 @@ flash: setup ## Write the image to a stick: asks which, or DEVICE=/dev/sdX PRESE
 flash-wheel: setup ## goni-flash as one installable wheel that trusts this build's key: out/wheels
 	@$(PY) -m image.flash_wheel $(if $(KEY),--certificate $(KEY))
 
+.PHONY: release
+release: setup ## Sign the built image as release VERSION=... for CHANNEL=stable or beta: out/release
+	@$(PY) -m image.release publish $(VERSION) --channel $(or $(CHANNEL),stable) --profile $(PROFILE) \
+		$(if $(RELEASE),--release) $(if $(KEYS),--keys $(KEYS)) $(if $(NOTES),--notes $(NOTES)) \
+		$(if $(MINIMUM),--minimum $(MINIMUM)) $(if $(ROLLOUT),--rollout $(ROLLOUT))
+
 .PHONY: run
 run: setup ## Boot the image in QEMU with the setup page on a loopback port; prints address and PIN
 	@test -e "$$($(PY) -m image.build --print-path --profile $(PROFILE))" || $(MAKE) image
@@ -43,7 +49,8 @@ run: setup ## Boot the image in QEMU with the setup page on a loopback port; pri
 .PHONY: test
 test: clients lint ## Linters, types and all tests; the last of them boot the minimal image in a virtual machine
 	@$(PY) -m image.build --profile minimal >/dev/null
-	@GONI_PROFILE=minimal $(PY) -m pytest tests/unit tests/integration tests/browser tests/vm/test_appliance.py
+	@GONI_PROFILE=minimal $(PY) -m pytest tests/unit tests/integration tests/browser \
+		tests/vm/test_appliance.py tests/vm/test_update.py -m "not full"
 
 .PHONY: lint
 lint: setup ## ruff and mypy
@@ -66,7 +73,7 @@ browser: clients ## The pages in a real browser; pictures of them in out/screens
 .PHONY: vm-test
 vm-test: setup ## The minimal image in a virtual machine alone, and the harness that tests it
 	@$(PY) -m image.build --profile minimal >/dev/null
-	@GONI_PROFILE=minimal $(PY) -m pytest tests/vm
+	@GONI_PROFILE=minimal $(PY) -m pytest tests/vm -m "not full"
 
 .PHONY: vm-test-full
 vm-test-full: setup ## The virtual machine tests on the minimal and on the reference image

@@ -26,6 +26,7 @@ from goni_core.run import stream
 from goni_core.sparse import extent
 from image import bmap, embedding, engine, keys, mkosi, parts, sbom, tools
 from image.mirror import blame, host_mirror, write_sandbox
+from image.release import home
 
 OUT = Path("out")
 PROFILES = ("reference", "minimal")
@@ -41,7 +42,9 @@ EXAMPLES = """examples:
 
 
 def version() -> str:
-    """The version in pyproject.toml."""
+    """The version in pyproject.toml; tests of updates build another one (``GONI_VERSION``)."""
+    if other := os.environ.get("GONI_VERSION"):
+        return other
     return str(tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"])
 
 
@@ -136,8 +139,10 @@ def _tree_key(*places: Path) -> str:
 
 
 @contextmanager
-def commands_tree() -> Iterator[Path]:
-    """An extra tree that tells the image which commands pyproject.toml defines."""
+def extra_tree(root: Path) -> Iterator[Path]:
+    """An extra tree that tells the image which commands pyproject.toml defines, and which root
+    keys its updates have to be signed with.
+    """
     scripts = tomllib.loads(Path("pyproject.toml").read_text())["project"]["scripts"]
     with tempfile.TemporaryDirectory(dir=OUT) as folder:
         target = Path(folder) / "usr/share/goni/commands.toml"
@@ -149,13 +154,16 @@ def commands_tree() -> Iterator[Path]:
             if not entry.startswith("goni_flash")
         ]
         target.write_text("[scripts]\n" + "\n".join(lines) + "\n")
+        trusted = target.parent / "update/root.json"
+        trusted.parent.mkdir()
+        shutil.copyfile(root, trusted)
         yield Path(folder).absolute()
 
 
-def build_image(profile: str, signing: list[keys.Key], initrd: Path) -> Path:
+def build_image(profile: str, signing: list[keys.Key], initrd: Path, root: Path) -> Path:
     """Run mkosi for ``profile``; returns the raw image's path."""
     name = output_name(profile, version())
-    with commands_tree() as extra:
+    with extra_tree(root) as extra:
         stream(
             [
                 *common_options(profile),
@@ -164,6 +172,7 @@ def build_image(profile: str, signing: list[keys.Key], initrd: Path) -> Path:
                 f"--output-directory={OUT.absolute()}",
                 f"--initrd={initrd.absolute()}",
                 f"--extra-tree={extra}:/",
+                f"--environment=GONI_VARIANT={profile}",
                 *(word for key in signing for word in key.options()),
                 "--force",
                 "build",
@@ -216,8 +225,10 @@ def build(profile: str, *, release: bool, key_file: Path | None) -> Path:
         write_sandbox(tools.SANDBOX, host_mirror())
         tools.ensure()
     signing = keys.from_file(key_file) if key_file else keys.development()
+    root = keys.update_root(key_file) if key_file else home.development_root()
     if release:
         keys.refuse_development(signing)
+        home.refuse_development(root)
     with step("engine"):
         build_engine(OUT / "engine/image")
     with step("embedding model"):
@@ -226,7 +237,7 @@ def build(profile: str, *, release: bool, key_file: Path | None) -> Path:
     with step("initrd"):
         initrd = build_initrd()
     with step(f"image ({profile})"):
-        image = build_image(profile, signing, initrd)
+        image = build_image(profile, signing, initrd, root)
     with step("bill of materials"):
         sbom.write(image)
     with step("checksums"):

@@ -11,7 +11,12 @@ git, and carry "development" in their subject. Production keys are named by a TO
     source = "provider:pkcs11"         # "file" (default), "engine:NAME" or "provider:NAME"
 
 with the same for ``[verity]``, ``[pcr]`` and ``[image]``; the last is an Ed25519 or RSA key, the
-others are RSA. ``--release`` refuses development keys.
+others are RSA. In front of them stands the root that updates will be signed by, from
+``python -m image.release keys``::
+
+    update_root = "/secure/update/root.json"
+
+``--release`` refuses development keys.
 """
 
 from __future__ import annotations
@@ -81,12 +86,25 @@ def _development_key(folder: Path, name: str) -> Key:
 
 def from_file(path: Path) -> list[Key]:
     """The keys that a TOML file names; :class:`GoniError` names what is wrong with it."""
+    tables = _tables(path)
+    return [_named(path, name, tables.get(name)) for name in NAMES]
+
+
+def update_root(path: Path) -> Path:
+    """The root of updates that a TOML file names."""
+    root = Path(fields.text(_tables(path), "update_root"))
+    if not root.is_file():
+        raise GoniError(f"{path}: update_root: no file at {root}")
+    return root
+
+
+def _tables(path: Path) -> fields.Object:
     try:
         tables = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise GoniError(f"{path}: {error}") from error
-    fields.only(tables, NAMES)
-    return [_named(path, name, tables.get(name)) for name in NAMES]
+    fields.only(tables, ("update_root", *NAMES))
+    return tables
 
 
 def _named(path: Path, name: str, table: object) -> Key:

@@ -54,6 +54,22 @@
     GET    /health                    Health
     GET    /setup                     {"complete": bool, "node_name": str}
     POST   /setup                     {"owner": {"name", "password"}, "node_name"} -> 201, or 409
+
+``update.sock`` (goni_update)
+    GET    /health                    Health; well even when the last check failed, which it says
+    GET    /status                    versions, slots with their state, channel, what is offered,
+                                      what waits for a restart, what failed, the progress
+    GET    /history                   {"events": [{"at", "what", "version", "words"}]}, newest first
+    GET    /events                    the progress as it changes, a JSON object per line, until
+                                      nothing runs: {"running", "action", "version", "stage",
+                                      "done", "total", "words", "error", "hint", "code"}
+    POST   /check                     {"from": folder or left out} -> {"offered", "words", ...}
+    POST   /apply                     {"version", "now", "from"}, each may be left out -> 202 and
+                                      the progress; 409 busy while an update runs
+    POST   /auto                      what the timer asks for: check, and apply unless paused
+    POST   /rollback                  {"now"} -> {"version", "words"}; 409 no_other_version
+    POST   /settings                  {"channel", "paused", "quiet_from", "quiet_until"}, each may
+                                      be left out -> as /status
 """
 
 from __future__ import annotations

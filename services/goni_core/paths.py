@@ -38,6 +38,10 @@ def state_dir(service: str) -> Path:
     return Path(os.environ.get("GONI_STATE", "/var/lib/goni")) / service
 
 
+def update_socket() -> Path:
+    return run_dir() / "update.sock"
+
+
 def engine_dir() -> Path:
     """llama.cpp's programs (``bin/``) and shared libraries (``lib/``): the image's, else the
     checkout's.

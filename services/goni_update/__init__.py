@@ -1,1 +1,1 @@
-"""Updates of the node. So far: the health check that a started version has to pass."""
+"""Updates of the node: look, fetch, verify, write into the other slot, prove, or go back."""

@@ -23,6 +23,7 @@ from goni_core import contract, fields, files, http, paths, run
 from goni_core import log as logs
 from goni_core.contract import Check
 from goni_core.errors import GoniError, Unavailable
+from goni_update import version
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +43,11 @@ Probe = Callable[[float], Awaitable[str]]
 
 @dataclass(frozen=True)
 class Report:
-    """All checks of one run; ``at`` is the time in ISO 8601."""
+    """All checks of one run; ``at`` is the time in ISO 8601, ``version`` the one that runs."""
 
     at: str
     checks: tuple[Check, ...]
+    version: str = ""
 
     @property
     def ok(self) -> bool:
@@ -56,6 +58,7 @@ class Report:
         return {
             "ok": self.ok,
             "at": self.at,
+            "version": self.version,
             "checks": [contract.plain(check) for check in self.checks],
         }
 
@@ -94,7 +97,8 @@ async def examine(timeout: float, port: int) -> Report:
         disk(shutil.disk_usage("/var").free),
         clock(datetime.now(UTC), image_date(IMAGE_DATE)),
     )
-    return Report(datetime.now(UTC).isoformat(timespec="seconds"), (*waiting, *once))
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Report(at, (*waiting, *once), running_version())
 
 
 async def until_well(name: str, probe: Probe, deadline: float) -> Check:
@@ -167,6 +171,14 @@ def clock(now: datetime, image: datetime) -> Check:
     return Check("clock", True, f"{now:%Y-%m-%d %H:%M} UTC")
 
 
+def running_version() -> str:
+    """The version that runs; empty where that isn't Goni."""
+    try:
+        return str(version.running().version)
+    except GoniError:
+        return ""
+
+
 def image_date(path: Path) -> datetime:
     """When the image was built, from ``path``'s modification time."""
     try:
@@ -176,11 +188,15 @@ def image_date(path: Path) -> datetime:
 
 
 def keep(report: Report, folder: Path) -> None:
-    """Replace ``folder``'s ``health.json`` by ``report``."""
+    """Replace ``folder``'s ``health.json`` by ``report``, and ``health-failed.json`` too when
+    something failed: after a fall-back it says why.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.sweep(folder)
-        files.write(folder / "health.json", json.dumps(report.plain()).encode(), mode=0o644)
+        names = ("health.json",) if report.ok else ("health.json", "health-failed.json")
+        for name in names:
+            files.write(folder / name, json.dumps(report.plain()).encode(), mode=0o644)
     except OSError as error:
         raise GoniError(
             f"the result can't be kept in {folder}: {error.strerror}",

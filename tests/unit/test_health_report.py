@@ -149,14 +149,24 @@ def test_probe_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_result_is_kept_for_the_page(tmp_path: Path) -> None:
-    report = Report("2026-11-22T10:00:00+00:00", (Check("disk", False, "full"),))
+    report = Report("2026-11-22T10:00:00+00:00", (Check("disk", False, "full"),), "0.2.0")
     health.keep(report, tmp_path / "update")
     kept = json.loads((tmp_path / "update/health.json").read_text())
     assert kept == {
         "ok": False,
         "at": "2026-11-22T10:00:00+00:00",
+        "version": "0.2.0",
         "checks": [{"name": "disk", "ok": False, "detail": "full"}],
     }
+
+
+def test_a_failure_outlives_the_version_that_is_fallen_back_to(tmp_path: Path) -> None:
+    failed = Report("2026-11-22T10:00:00+00:00", (Check("engine", False, "wrong"),), "0.2.0")
+    good = Report("2026-11-22T10:09:00+00:00", (Check("engine", True, ""),), "0.1.0")
+    health.keep(failed, tmp_path)
+    health.keep(good, tmp_path)
+    assert json.loads((tmp_path / "health.json").read_text())["version"] == "0.1.0"
+    assert json.loads((tmp_path / "health-failed.json").read_text())["version"] == "0.2.0"
 
 
 def test_result_that_can_not_be_kept_is_a_clear_error(tmp_path: Path) -> None:

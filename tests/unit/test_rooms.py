@@ -28,6 +28,8 @@ DOORS = (
     *((module, "goni_core/outside.py") for module in OUTBOUND),
     ("llama_cpp", "goni_engine/"),
     ("cryptography", ("goni_mesh/", "goni_flash/signature.py")),
+    ("tuf", "goni_update/"),
+    ("securesystemslib", "goni_update/"),
 )
 """A module, and the start of the only paths below a room's parent that may import it; goni-flash,
 which runs elsewhere, checks one signature of its own.

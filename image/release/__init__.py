@@ -1,0 +1,1 @@
+"""Releases: a built image becomes a signed repository of plain files (docs/release.md)."""

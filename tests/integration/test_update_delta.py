@@ -1,0 +1,211 @@
+"""A release of a real erofs: the node rebuilds it bit for bit from what it has and a delta."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from goni_core.errors import BadInput, GoniError
+from goni_core.run import run
+from goni_update import rebuild, tree, verity, version
+from goni_update.source import Folder
+from goni_update.staging import Base, Staging, staged_name
+from image.release.bundle import Image
+from image.release.erofs import Erofs
+from image.tools import in_tree
+from tests.releases import VARIANT, Publisher, noise, trusting, write_image
+
+OLD, NEW = "0.1.0", "0.2.0"
+
+
+def plant(root: Path) -> None:
+    """A /usr with everything in it that a real one has, and more nanoseconds."""
+    for name in ("lib/python3/goni", "bin", "share/secret"):
+        (root / name).mkdir(parents=True)
+    (root / "lib/python3/goni/app.py").write_text("def answer():\n    return 41\n" * 400)
+    (root / "lib/python3/goni/__init__.py").write_text("")
+    (root / "lib/libengine.so.1.2.3").write_bytes(noise("engine", 300_000))
+    (root / "lib/libengine.so.1").symlink_to("libengine.so.1.2.3")
+    (root / "bin/tool").write_bytes(noise("tool", 50_000))
+    os.link(root / "bin/tool", root / "bin/tool-by-another-name")
+    (root / "bin/tool").chmod(0o4755)
+    (root / "share/größe").write_text("an accent")
+    (root / "share/shadow").write_text("for root alone")
+    (root / "share/shadow").chmod(0o640)
+    (root / "share/secret/inside").write_text("for root alone too")
+    (root / "share/secret").chmod(0o700)
+    for number in range(600):  # a folder of several blocks
+        (root / f"share/a-file-with-quite-a-long-name-{number}").write_text(str(number))
+    os.utime(root / "bin/tool", ns=(1, 1_700_000_000_123_456_789))
+
+
+def change(root: Path) -> None:
+    """What a release changes: some Python, a library's name, what is gone and what is new."""
+    app = root / "lib/python3/goni/app.py"
+    app.write_text(app.read_text().replace("41", "42", 3))
+    (root / "lib/libengine.so.1").unlink()
+    (root / "lib/libengine.so.1.2.3").rename(root / "lib/libengine.so.1.2.4")
+    (root / "lib/libengine.so.1").symlink_to("libengine.so.1.2.4")
+    (root / "share/größe").unlink()
+    (root / "share/new").write_text("new")
+    (root / "share/secret/inside").write_text("changed, for root alone")
+    os.utime(root / "share/a-file-with-quite-a-long-name-7", ns=(1, 1_800_000_000_000_000_001))
+
+
+def make_erofs(root: Path, target: Path) -> Path:
+    """As systemd-repart makes /usr: from a folder, and not from an archive as the node does."""
+    words = ["mkfs.erofs", "--quiet", "-U", "6f1f0b2c-6cc1-4a2b-9d8e-0123456789ab", "-zzstd"]
+    run(in_tree([*words, target.absolute(), root.absolute()]), timeout=300)
+    return target
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Image, Image]:
+    """The running version's tree, its image and the next one's."""
+    folder = tmp_path_factory.mktemp("pair")
+    old, new = folder / "usr", folder / "next"
+    plant(old)
+    shutil.copytree(old, new, symlinks=True, copy_function=shutil.copy2)
+    (new / "bin/tool-by-another-name").unlink()
+    os.link(new / "bin/tool", new / "bin/tool-by-another-name")
+    change(new)
+    efi = noise("kernel", 200_000)
+    images = []
+    for number, root, uki in ((OLD, old, efi + b"old"), (NEW, new, efi + b"new")):
+        data = make_erofs(root, folder / f"{number}.erofs").read_bytes()
+        images.append(write_image(folder / f"goni_{number}", number, usr=data, efi=uki))
+    return old, images[0], images[1]
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, pair: tuple[Path, Image, Image]) -> Publisher:
+    made = Publisher(tmp_path / "builder")
+    made.folder.mkdir()
+    made.start()
+    for number, image in ((OLD, pair[1]), (NEW, pair[2])):
+        made.publish(number, image=image, deltas=1)
+    return made
+
+
+def bring(
+    publisher: Publisher, folder: Path, base: Base | None, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Staging, int]:
+    """Stage the newest release; where it is and how many bytes came."""
+    # On a node mkfs.erofs is part of the image; here it is in the tools tree.
+    monkeypatch.setattr(rebuild, "MKFS", tuple(in_tree(["mkfs.erofs"])))
+    trusted = trusting(publisher, folder, Folder(publisher.repository))
+    trusted.refresh()
+    release = trusted.catalog("stable", VARIANT).releases[0]
+    fetched: list[int] = []
+    area = Staging(
+        folder,
+        trusted,
+        Folder(publisher.repository),
+        lambda stage, done, total: fetched.append(done) if stage == "fetch" else None,
+    )
+    area.bring(release, base)
+    for part in ("usr", "usr-verity", "usr-verity-sig", "efi"):
+        assert (area.staged / staged_name(release, part)).stat().st_size == release.part(part).bytes
+    return area, max(fetched)
+
+
+def running(pair: tuple[Path, Image, Image]) -> Base:
+    return Base(version.parse(OLD), pair[0], pair[1].files["efi"])
+
+
+def test_an_erofs_is_read_as_the_kernel_shows_it(pair: tuple[Path, Image, Image]) -> None:
+    opened = Erofs(pair[1].files["usr"])
+    try:
+        listed = tree.packed(tree.visible(opened.entries()))
+    finally:
+        opened.close()
+    assert listed == tree.packed(tree.scan(pair[0]))
+    assert b"inside" not in listed and b"shadow" in listed
+
+
+def test_a_delta_brings_the_same_bytes_for_a_fraction(
+    publisher: Publisher,
+    pair: tuple[Path, Image, Image],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, all_bytes = bring(publisher, tmp_path / "whole", None, monkeypatch)
+    small, few_bytes = bring(publisher, tmp_path / "small", running(pair), monkeypatch)
+    for path in whole.staged.iterdir():
+        assert (small.staged / path.name).read_bytes() == path.read_bytes()
+    assert few_bytes * 20 < all_bytes
+    usr = pair[2].files["usr"].read_bytes()[: pair[2].usr_bytes]
+    assert next(small.staged.glob("*.usr.raw")).read_bytes() == usr
+
+
+def test_a_delta_that_leads_elsewhere_is_replaced_by_the_whole_file(
+    publisher: Publisher,
+    pair: tuple[Path, Image, Image],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The running /usr isn't what the delta was made from, as after a defect of the disk."""
+    other = tmp_path / "usr"
+    shutil.copytree(pair[0], other, symlinks=True)
+    area, _ = bring(
+        publisher,
+        tmp_path / "node",
+        Base(version.parse(OLD), other, pair[1].files["efi"]),
+        monkeypatch,
+    )
+    usr = pair[2].files["usr"].read_bytes()[: pair[2].usr_bytes]
+    assert next(area.staged.glob("*.usr.raw")).read_bytes() == usr
+
+
+def test_no_delta_is_published_that_is_larger_than_the_file(publisher: Publisher) -> None:
+    noisy = write_image(publisher.folder / "noisy", "0.3.0")
+    listed = publisher.publish("0.3.0", image=noisy, deltas=2)
+    assert listed.releases[0].deltas == ()
+    assert {one.part for one in listed.releases[1].deltas} == {"usr", "efi"}
+
+
+@pytest.mark.parametrize(
+    "path", ["../etc/shadow", "/etc/shadow", "lib/../../etc/shadow", "", "a//b", "./a"]
+)
+def test_a_header_can_not_name_files_outside_of_usr(path: str) -> None:
+    superblock = (b"\xe2\xe1\xf5\xe0" + bytes(124)).hex()
+    for name in ("fresh", "uses"):
+        whole = {"superblock": superblock, "fresh": [], "uses": [], "copies": {}, name: [path]}
+        with pytest.raises(BadInput, match="leaves /usr"):
+            rebuild.header(json.dumps(whole).encode())
+    whole = {"superblock": superblock, "fresh": [], "uses": [], "copies": {"lib/x": path}}
+    with pytest.raises(BadInput, match="leaves /usr"):
+        rebuild.header(json.dumps(whole).encode())
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"GONIDLT1", b"GONIDLT1\xff\xff\xff\xff", b"GONIDLT1\0\0\0\x09short", b"x" * 99]
+)
+def test_what_is_no_delta_is_said_to_be_none(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "delta").write_bytes(data)
+    with pytest.raises(BadInput):
+        rebuild.split(tmp_path / "delta", tmp_path)
+
+
+def test_a_patch_that_grows_without_end_is_ended(tmp_path: Path) -> None:
+    old, new, patch = tmp_path / "old", tmp_path / "new", tmp_path / "patch"
+    old.write_bytes(b"old")
+    new.write_bytes(bytes(32 << 20))
+    run(["zstd", "-q", "--long=31", f"--patch-from={old}", new, "-o", patch], timeout=60)
+    with pytest.raises(GoniError):
+        rebuild.patched(old, patch, tmp_path / "again", limit=1 << 20)
+    assert not (tmp_path / "again").exists() or (tmp_path / "again").stat().st_size <= 1 << 20
+
+
+def test_our_hash_tree_is_veritysetups(tmp_path: Path) -> None:
+    data, hashes = tmp_path / "data", tmp_path / "hashes"
+    data.write_bytes(noise("verity", 300 * verity.BLOCK))
+    run(in_tree(["veritysetup", "format", data, hashes]), timeout=60)
+    made = hashes.read_bytes()
+    root, content = verity.tree(data, verity.superblock(made[:512]))
+    assert made[: len(content)] == content
+    run(in_tree(["veritysetup", "verify", data, hashes, root]), timeout=60)
