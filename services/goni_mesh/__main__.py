@@ -18,6 +18,7 @@ from goni_core import log as logs
 from goni_core import paths
 from goni_core.errors import GoniError, exit_with
 from goni_mesh import certificate, identity
+from goni_mesh.household import Household
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,11 @@ def make_identity(folder: Path) -> None:
     """Leave a good ``tls.key`` and ``tls.crt`` in ``folder``, and say in the log what was done."""
     today = certificate.latest(datetime.now(UTC), image_date(IMAGE_DATE))
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = identity.ensure(folder, socket.gethostname(), today)
+        household = Household(folder)
+        try:
+            made = identity.ensure(folder, socket.gethostname(), today, household.issuer())
+        finally:
+            household.close()
     except OSError as error:
         raise GoniError(
             f"{folder} can't be written: {error.strerror}",
