@@ -1,5 +1,5 @@
-"""The one door for outbound HTTP: services call each other here, over Unix sockets, and what leaves
-the house leaves by :class:`Outside`.
+"""The one door for outbound HTTP: services call each other here, over Unix sockets, nodes of one
+household by :class:`Peer`, and what leaves the house leaves by :class:`Outside`.
 
 A caller gets parsed JSON or a :class:`GoniError` with the other side's own status and words; a
 service that can't be reached is :class:`Unavailable`.
@@ -7,6 +7,7 @@ service that can't be reached is :class:`Unavailable`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -66,7 +67,7 @@ class Service:
 
     def __init__(self, name: str, socket: Path, *, kept: int = 32) -> None:
         self.name = name
-        self.socket = socket
+        self.code = f"{socket.stem}_unavailable"
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept)
         transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=limits)
         self._client = httpx.AsyncClient(
@@ -151,13 +152,58 @@ class Service:
         except httpx.HTTPError as error:
             raise self.unreachable(error) from error
 
-    def unreachable(self, error: httpx.HTTPError) -> Unavailable:
+    def unreachable(self, error: Exception) -> Unavailable:
         blame = NoConnection if isinstance(error, httpx.ConnectError) else Unavailable
         return blame(
             f"{self.name} does not answer ({type(error).__name__})",
             hint="it may still be starting; try again in a moment",
-            code=f"{self.socket.stem}_unavailable",
+            code=self.code,
         )
+
+
+class Peer(Service):
+    """A client of another node of the household, at ``host``:``port``. ``tls`` holds this node's
+    certificate and trusts that one node's key alone, so names don't matter. Without ``tls`` it is a
+    node that isn't a member yet, and what is said has to protect itself.
+    """
+
+    def __init__(self, name: str, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self.name = name
+        self.code = "peer_unavailable"
+        where = f"[{host}]" if ":" in host else host
+        self._client = httpx.AsyncClient(
+            verify=tls or False,
+            base_url=f"{'https' if tls else 'http'}://{where}:{port}",
+            timeout=TIMEOUT,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=4),
+        )
+
+    async def ask(
+        self, method: str, path: str, json: object = None, *, limit: int, seconds: float
+    ) -> dict[str, Any]:
+        """As :meth:`call`, for an answer of at most ``limit`` bytes within ``seconds``: another
+        node may be broken, or not be what it was.
+        """
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._client.stream(method, path, json=json) as response,
+            ):
+                body = bytearray()
+                async for block in response.aiter_bytes():
+                    body += block
+                    if len(body) > limit:
+                        raise Unavailable(
+                            f"{self.name} answers at too great length", code=self.code
+                        )
+        except TimeoutError as error:
+            raise Unavailable(f"{self.name} does not answer in time", code=self.code) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self.unreachable(error) from error
+        if response.is_error:
+            raise _relayed(response.status_code, bytes(body))
+        return _object(bytes(body))
 
 
 async def https_status(port: int, *, timeout: float) -> int:

@@ -107,7 +107,7 @@ def parse(value: fields.Object, household: str) -> Entry:
     if "value" not in body or len(canonical({"value": body["value"]})) > VALUE_LIMIT:
         raise BadInput(f"a value takes up to {VALUE_LIMIT} bytes", code="too_large")
     number = fields.integer(body, "number", least=1, most=MOST_NUMBER)
-    seen = _vector(body)
+    seen = vector(body, "seen")
     if seen.get(author, 0) >= number:
         raise BadInput("that entry has seen itself", code="bad_entry")
     hashed = hashlib.sha256(CONTEXT + canonical(body)).hexdigest()
@@ -115,13 +115,14 @@ def parse(value: fields.Object, household: str) -> Entry:
     return Entry(hashed, author, number, key, seen, body, signature)
 
 
-def _vector(body: fields.Object) -> Mapping[str, int]:
-    value = body.get("seen")
+def vector(body: fields.Object, name: str) -> Mapping[str, int]:
+    """A version vector: of some authors the last number that was seen."""
+    value = body.get(name)
     if not isinstance(value, dict) or len(value) > MOST_AUTHORS:
-        raise BadInput("seen must be a version vector", code="bad_entry")
+        raise BadInput(f"{name} must be a version vector", code="bad_entry")
     for author in value:
         if not HASH.fullmatch(str(author)):
-            raise BadInput("seen names something other than nodes", code="bad_entry")
+            raise BadInput(f"{name} names something other than nodes", code="bad_entry")
         fields.integer(value, author, least=1, most=MOST_NUMBER)
     return value
 

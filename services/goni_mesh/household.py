@@ -77,10 +77,10 @@ class Household:
 
     async def found(self, household_name: str, name: str, password: str) -> str:
         """Begin a household with this node; returns the recovery code, which is kept nowhere."""
-        self._be_alone()
+        self.be_alone()
         made, code = secret.new(), secret.new_code()
         sealed = await asyncio.to_thread(made.sealed, password)
-        self._be_alone()
+        self.be_alone()
         root = authority.root(made.authority, household_name)
         content = {
             "node": self.node.public,
@@ -174,7 +174,7 @@ class Household:
 
     def join(self, given: Roster) -> None:
         """Become a member of the household whose roster names this node's own key."""
-        self._be_alone()
+        self.be_alone()
         node = given.members.standing.get(self.node.id)
         if node is None or node.public != self.node.public:
             raise BadInput("that roster does not admit this node", code="bad_roster")
@@ -192,7 +192,8 @@ class Household:
         for listener in self.changed:
             listener()
 
-    def _be_alone(self) -> None:
+    def be_alone(self) -> None:
+        """Raise :class:`Conflict` unless this node belongs to no household."""
         if self.roster is not None:
             raise Conflict("this node belongs to a household already", code="has_household")
 

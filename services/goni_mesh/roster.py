@@ -48,19 +48,24 @@ class Roster:
         return found
 
     @cached_property
-    def shown(self) -> Mapping[str, Shown]:
-        """Every field by its name, from the edits of nodes that belong to the household."""
-        edits: dict[str, list[Entry]] = {}
-        for (key, author), entry in sorted(self.entries.items()):
-            if author in self.members.standing:
-                edits.setdefault(key, []).append(entry)
-        return {key: found for key, some in edits.items() if (found := entries.shown(some))}
+    def live(self) -> tuple[Entry, ...]:
+        """The edits of nodes that belong to the household."""
+        standing = self.members.standing
+        return tuple(one for _, one in sorted(self.entries.items()) if one.author in standing)
 
     @cached_property
     def aside(self) -> tuple[Entry, ...]:
         """Edits of nodes that were removed: they count for nothing and are kept to be looked at."""
         standing = self.members.standing
         return tuple(one for _, one in sorted(self.entries.items()) if one.author not in standing)
+
+    @cached_property
+    def shown(self) -> Mapping[str, Shown]:
+        """Every field by its name, as it is now."""
+        edits: dict[str, list[Entry]] = {}
+        for entry in self.live:
+            edits.setdefault(entry.key, []).append(entry)
+        return {key: found for key, some in edits.items() if (found := entries.shown(some))}
 
     def public_key(self, node: str) -> str:
         """The key of a node that was ever admitted; empty for others."""
