@@ -14,7 +14,7 @@ from typing import BinaryIO
 from urllib.parse import unquote
 
 from goni_core.errors import DiskFull, GoniError, NotFound, Unavailable
-from goni_core.http import Fetched, Outside
+from goni_core.outside import Fetched, Outside
 from goni_flash import signature
 from goni_flash.disks import amount
 from goni_flash.progress import Monitor

@@ -70,6 +70,26 @@
     POST   /rollback                  {"now"} -> {"version", "words"}; 409 no_other_version
     POST   /settings                  {"channel", "paused", "quiet_from", "quiet_until"}, each may
                                       be left out -> as /status
+
+``mesh.sock`` (goni_mesh); ``password`` is the owner's word, kept no longer than the request
+    GET    /health                    Health
+    GET    /status                    MeshStatus
+    GET    /peers                     {"peers": [PeerState]}
+    POST   /household                 {"name", "node_name", "password"} -> 201 {"recovery"}: the
+                                      code to write down, shown this once; 409 in a household
+    PUT    /password                  {"password", "new"}
+    GET    /authority                 {"certificate"}: the household's root in PEM, for browsers
+    POST   /offer                     let an owner join this node -> 201 JoinOffer; DELETE ends it
+    POST   /pair                      {"address", "pin", "name", "password"}: join the node that
+                                      shows this PIN -> {"node", "words"}; 403 wrong_pin, 429
+    POST   /invite                    {"name", "password"} -> 201 {"code", "port", "seconds"}: for
+                                      one node, good while this node runs; DELETE ends it
+    POST   /join                      {"address", "code"}: join by an invitation -> {"words"}
+    POST   /remove                    {"node", "password"} or {"node", "recovery"}
+    POST   /leave                     {}: forget the household, with a new key
+    GET    /fields                    {"fields": [Field], "aside": [Field]}
+    PUT    /fields/{name}             {"value"}: write a field of the roster, such as
+                                      setting/language
 """
 
 from __future__ import annotations
@@ -270,6 +290,62 @@ class Source:
     heading: str
     text: str
     score: float
+
+
+@dataclass(frozen=True)
+class JoinOffer:
+    """This node waits to be joined: what its screen shows, and for how long (seconds). ``words``
+    appear once the other side knew the PIN, for people to compare. ``tries`` are left.
+    """
+
+    pin: str
+    port: int
+    seconds: int
+    tries: int
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class MeshStatus:
+    """This node in its household. ``state``: alone, member or removed; ``household`` is its name;
+    ``offer`` is there while the node waits to be joined.
+    """
+
+    state: str
+    node: str
+    name: str
+    household: str
+    nodes: int
+    offer: JoinOffer | None = None
+    inviting: bool = False
+
+
+@dataclass(frozen=True)
+class PeerState:
+    """Another node of the household. ``seen`` is how many seconds ago it last answered, -1 for
+    never; ``words`` say how it is or why it doesn't answer.
+    """
+
+    id: str
+    name: str
+    here: bool
+    host: str
+    port: int
+    version: str
+    seen: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the roster: its value, who wrote it, and the values of edits beside it that
+    nobody settled yet.
+    """
+
+    name: str
+    value: Any
+    author: str
+    beside: tuple[Any, ...] = ()
 
 
 def plain(value: Any) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""The one door for HTTP among the services: they call each other here, over Unix sockets. What
-leaves the house leaves by ``goni_core.outside``.
+"""The one door for HTTP within the house: services call each other here, over Unix sockets, and
+nodes of one household by :class:`Peer`. What leaves the house leaves by ``goni_core.outside``.
 
 A caller gets parsed JSON or a :class:`GoniError` with the other side's own status and words; a
 service that can't be reached is :class:`Unavailable`. aiohttp's client, because every token of an
@@ -8,7 +8,9 @@ answer passes here twice: it takes a fifth of the time that httpx does for one.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -110,7 +112,9 @@ class Service:
 
     def __init__(self, name: str, socket: Path, *, reuse: bool = True) -> None:
         self.name = name
-        self.socket = socket
+        self.code = f"{socket.stem}_unavailable"
+        self._origin = "http://localhost"
+        self._socket = str(socket)
         self._reuse = reuse
         self._session: aiohttp.ClientSession | None = None
 
@@ -203,7 +207,7 @@ class Service:
         timeout: Timeout = TIMEOUT,
     ) -> aiohttp.ClientResponse:
         session = self._session = self._session or self._opened()
-        url = URL(f"http://localhost{path}", encoded=True)
+        url = URL(self._origin + path, encoded=True)
         return await session.request(
             method,
             url.update_query(params) if params else url,
@@ -215,24 +219,70 @@ class Service:
         )
 
     def _opened(self) -> aiohttp.ClientSession:
-        path = str(self.socket)
-        if self._reuse:
-            connector = aiohttp.UnixConnector(path, limit=0, keepalive_timeout=KEPT_S)
-        else:
-            connector = aiohttp.UnixConnector(path, limit=0, force_close=True)
         return aiohttp.ClientSession(
-            connector=connector,
+            connector=self._connector(),
             cookie_jar=aiohttp.DummyCookieJar(),
             json_serialize=_dumped,
             skip_auto_headers=("user-agent", "accept-encoding"),
         )
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        if self._reuse:
+            return aiohttp.UnixConnector(self._socket, limit=0, keepalive_timeout=KEPT_S)
+        return aiohttp.UnixConnector(self._socket, limit=0, force_close=True)
 
     def unreachable(self, error: Exception) -> Unavailable:
         blame = NoConnection if isinstance(error, aiohttp.ClientConnectorError) else Unavailable
         return blame(
             f"{self.name} does not answer ({type(error).__name__})",
             hint="it may still be starting; try again in a moment",
-            code=f"{self.socket.stem}_unavailable",
+            code=self.code,
+        )
+
+
+class Peer(Service):
+    """A client of another node of the household, at ``host``:``port``. ``tls`` holds this node's
+    certificate and trusts that one node's key alone, so names don't matter. Without ``tls`` it is a
+    node that isn't a member yet, and what is said has to protect itself.
+    """
+
+    def __init__(self, name: str, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self.name = name
+        self.code = "peer_unavailable"
+        where = f"[{host}]" if ":" in host else host
+        self._origin = f"{'https' if tls else 'http'}://{where}:{port}"
+        self._tls = tls
+        self._session = None
+
+    async def ask(
+        self, method: str, path: str, json: object = None, *, limit: int, seconds: float
+    ) -> dict[str, Any]:
+        """As :meth:`call`, for an answer of at most ``limit`` bytes within ``seconds``: another
+        node may be broken, or not be what it was.
+        """
+        body = bytearray()
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                await self._send(method, path, json) as response,
+            ):
+                async for block in response.content.iter_any():
+                    body += block
+                    if len(body) > limit:
+                        raise Unavailable(
+                            f"{self.name} answers at too great length", code=self.code
+                        )
+        except TimeoutError as error:
+            raise Unavailable(f"{self.name} does not answer in time", code=self.code) from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise self.unreachable(error) from error
+        if not response.ok:
+            raise _relayed(response.status, bytes(body))
+        return _object(bytes(body))
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        return aiohttp.TCPConnector(
+            ssl=self._tls or False, limit=32, keepalive_timeout=KEPT_S, use_dns_cache=False
         )
 
 

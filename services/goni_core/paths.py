@@ -30,6 +30,10 @@ def gateway_socket() -> Path:
     return run_dir() / "gateway.sock"
 
 
+def mesh_socket() -> Path:
+    return run_dir() / "mesh.sock"
+
+
 def state_dir(service: str) -> Path:
     """``service``'s own state: ``$STATE_DIRECTORY`` under systemd, else below ``$GONI_STATE``."""
     given = os.environ.get("STATE_DIRECTORY")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -62,6 +63,21 @@ class Completed:
         return self.stdout.decode("utf-8", errors="replace")
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a child may use: CPU seconds, bytes of address space, bytes per file it writes."""
+
+    cpu_s: int = 60
+    memory: int = 1 << 30
+    file_size: int = 256 << 20
+
+    def apply(self) -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (self.cpu_s, self.cpu_s))
+        resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_size, self.file_size))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def missing(program: str) -> GoniError:
     package = PACKAGES.get(Path(program).name)
     hint = f"apt-get install {package}" if package else f"install {Path(program).name}"
@@ -75,6 +91,7 @@ def run(
     input: bytes | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
     check: bool = True,
 ) -> Completed:
     """Run ``argv`` to its end and return what it printed.
@@ -92,6 +109,7 @@ def run(
             timeout=timeout,
             cwd=cwd,
             env={**os.environ, **(env or {})},
+            preexec_fn=limits.apply if limits else None,
             check=False,
         )
     except FileNotFoundError as error:

@@ -11,7 +11,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +36,11 @@ for the first request to come."""
 @dataclass(frozen=True)
 class Listener:
     """One application on one listening socket, with TLS when ``certificate`` and ``key`` are
-    given.
+    given, or ``tls`` itself.
+
+    ``guard`` looks at each connection once its handshake is done, before a byte of it is read: it
+    returns who it is, which the application finds in the scope's state as ``peer``, or ``None`` to
+    close it.
 
     With ``when`` nothing is accepted until that event is set: until then another process may serve
     the same socket, and connections wait in the kernel.
@@ -46,6 +51,8 @@ class Listener:
     certificate: Path | None = None
     key: Path | None = None
     when: asyncio.Event | None = None
+    tls: ssl.SSLContext | None = None
+    guard: Callable[[asyncio.Transport], str | None] | None = None
 
     @property
     def due(self) -> bool:
@@ -57,11 +64,17 @@ class _Protocol(H11Protocol):
     byte: uvicorn waits for ever, so that a few hundred trickling clients would use up its files.
     """
 
+    guard: Callable[[asyncio.Transport], str | None] | None = None
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         self._expect_head()
+        if self.guard is not None:
+            peer = self.guard(transport)
+            self.app_state = {**self.app_state, "peer": peer}
+            if peer is None:
+                transport.abort()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -220,10 +233,26 @@ async def _first(event: asyncio.Event, *, before: asyncio.Event) -> bool:
     return event.is_set() and not before.is_set()
 
 
+@contextlib.asynccontextmanager
+async def serving(listener: Listener) -> AsyncIterator[None]:
+    """Serve one more listener, beside those of :func:`serve`, as long as the block lasts."""
+    server = _Server(_config(listener))
+    task = asyncio.create_task(server.serve(sockets=[listener.socket]))
+    try:
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        server.stop_accepting()
+        server.should_exit = True
+        await task
+
+
 def _config(listener: Listener) -> uvicorn.Config:
-    return uvicorn.Config(
+    protocol = type("_Guarded", (_Protocol,), {"guard": _static(listener.guard)})
+    config = uvicorn.Config(
         listener.app,
-        http=_Protocol,
+        http=protocol,
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -235,6 +264,14 @@ def _config(listener: Listener) -> uvicorn.Config:
         ssl_certfile=listener.certificate,
         ssl_keyfile=listener.key,
     )
+    if listener.tls is not None:
+        config.load()
+        config.ssl = listener.tls
+    return config
+
+
+def _static(guard: Callable[[asyncio.Transport], str | None] | None) -> object:
+    return staticmethod(guard) if guard else None
 
 
 async def _watchdog(alive: Callable[[], Awaitable[bool]] | None) -> None:

@@ -1,4 +1,5 @@
-"""The node's identity: the key and the certificate that its front door shows.
+"""The node's identity and its household: keys, certificates, roster, peers, pairing.
 
-The only room that makes or reads certificates.
+The only room that makes or reads certificates. ``household`` is this node's place in it, ``roster``
+what all nodes agree on, ``peers`` the others, ``pairing`` how one comes, ``service`` what runs.
 """

@@ -1,6 +1,7 @@
 """Keys and certificates as plain bytes: made, read and judged without touching a file or a clock.
 
-A node signs its own certificate (P-256, RFC 5280), so that browsers can be shown its fingerprint.
+Until it belongs to a household a node signs its own certificate (P-256, RFC 5280), so that browsers
+can be shown its fingerprint.
 A fresh box's clock may be wrong by years: validity starts long ago, and what is judged is the
 later of the clock and the image's date.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -128,6 +130,13 @@ def fault(key_pem: bytes, certificate_pem: bytes, hostname: str, today: datetime
 
     Raises :class:`GoniError` when either isn't readable.
     """
+    return fault_of(key_pem, certificate_pem, alternative_names(hostname), today)
+
+
+def fault_of(
+    key_pem: bytes, certificate_pem: bytes, names: Iterable[x509.GeneralName], today: datetime
+) -> str:
+    """As :func:`fault`, for a certificate that has to hold just these names."""
     key, certificate = read_key(key_pem), read_certificate(certificate_pem)
     if certificate.public_key() != key.public_key():
         return "it belongs to another key"
@@ -135,7 +144,7 @@ def fault(key_pem: bytes, certificate_pem: bytes, hostname: str, today: datetime
         held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
         return "it names no node"
-    if set(held) != set(alternative_names(hostname)):
+    if set(held) != set(names):
         return "the node has another name now"
     if certificate.not_valid_before_utc > FIRST_DAY:
         return "it is not valid yet on a box whose clock is behind"

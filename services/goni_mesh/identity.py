@@ -1,4 +1,7 @@
-"""The node's key and certificate on disk: made once, kept as long as they are good.
+"""The web page's key and certificate on disk: made once, kept as long as they are good.
+
+Without a household the key signs its own certificate; in one the node's key does, by authority of
+the household, and ``tls.crt`` holds the chain that browsers need.
 
 ``tls.key`` outlives its certificates: it is only replaced when it is missing or not readable. Each
 file is replaced atomically, key first; a power cut between the two leaves a certificate of another
@@ -13,8 +16,12 @@ from pathlib import Path
 
 from goni_core import files
 from goni_core.errors import GoniError, NotFound
-from goni_mesh import certificate
+from goni_mesh import authority, certificate
+from goni_mesh.certificate import Validity
+from goni_mesh.keys import PrivateKey
 
+NODE = "node.key"
+CHANNEL = "channel.crt"
 KEY = "tls.key"
 CERTIFICATE = "tls.crt"
 LARGEST = 64 << 10
@@ -29,8 +36,29 @@ class Identity:
     reason: str = ""
 
 
-def ensure(folder: Path, hostname: str, today: datetime) -> Identity:
-    """The identity in ``folder``, made or renewed where needed; safe to repeat at any time.
+@dataclass(frozen=True)
+class Issuer:
+    """The node's own key, and the certificate by which the household lets it issue."""
+
+    node: PrivateKey
+    certificate: str
+
+
+def node_key(folder: Path) -> PrivateKey:
+    """The node's own key, which never leaves ``folder``: made when there is none yet.
+
+    One that can't be read is an error and not replaced: it is what other nodes know this one by.
+    """
+    held = _read(folder / NODE)
+    if held is None:
+        held = certificate.new_key()
+        files.write(folder / NODE, held)
+    (folder / NODE).chmod(0o600)
+    return PrivateKey.from_pem(held)
+
+
+def ensure(folder: Path, hostname: str, today: datetime, issuer: Issuer | None = None) -> Identity:
+    """The web identity in ``folder``, made or renewed where needed; safe to repeat at any time.
 
     ``today`` is :func:`certificate.latest` of the clock and the image's date.
     """
@@ -39,12 +67,12 @@ def ensure(folder: Path, hostname: str, today: datetime) -> Identity:
     if key is None:
         key = certificate.new_key()
         files.write(folder / KEY, key)
-        return _renew(folder, key, hostname, today, "the node had no usable key")
+        return _renew(folder, key, hostname, today, "the node had no usable key", issuer)
     (folder / KEY).chmod(0o600)
     held = _read(folder / CERTIFICATE)
-    reason = _fault(key, held, hostname, today)
+    reason = _fault(key, held, hostname, today, issuer)
     if reason:
-        return _renew(folder, key, hostname, today, reason)
+        return _renew(folder, key, hostname, today, reason, issuer)
     return Identity(held or b"")
 
 
@@ -56,17 +84,50 @@ def load(folder: Path) -> bytes:
     return held
 
 
-def _renew(folder: Path, key: bytes, hostname: str, today: datetime, reason: str) -> Identity:
-    made = certificate.sign(key, hostname, certificate.validity(today))
+def channel_certificate(folder: Path, today: datetime, issuer: Issuer) -> bytes:
+    """The chain in PEM that the node shows to other nodes, renewed where needed."""
+    held = _read(folder / CHANNEL)
+    names = authority.own_names(issuer.node)
+    try:
+        key = (folder / NODE).read_bytes()
+        good = held and not certificate.fault_of(key, held, names, today)
+        if held and good and authority.issued_by(held, issuer.certificate):
+            return held
+    except GoniError:
+        pass
+    public = issuer.node.raw.public_key()
+    valid = Validity(authority.ALWAYS.start, certificate.validity(today).end)
+    made = authority.leaf(issuer.node, issuer.certificate, public, names, valid)
+    chain = f"{made}{issuer.certificate}".encode()
+    files.write(folder / CHANNEL, chain)
+    return chain
+
+
+def _renew(
+    folder: Path, key: bytes, hostname: str, today: datetime, reason: str, issuer: Issuer | None
+) -> Identity:
+    valid = certificate.validity(today)
+    if issuer is None:
+        made = certificate.sign(key, hostname, valid)
+    else:
+        public, names = certificate.read_key(key).public_key(), authority.web_names(hostname)
+        leaf = authority.leaf(issuer.node, issuer.certificate, public, names, valid)
+        made = f"{leaf}{issuer.certificate}".encode()
     files.write(folder / CERTIFICATE, made)
     return Identity(made, reason)
 
 
-def _fault(key: bytes, held: bytes | None, hostname: str, today: datetime) -> str:
+def _fault(
+    key: bytes, held: bytes | None, hostname: str, today: datetime, issuer: Issuer | None
+) -> str:
     if held is None:
         return "there was none"
     try:
-        return certificate.fault(key, held, hostname, today)
+        if issuer is None:
+            return certificate.fault(key, held, hostname, today)
+        if not authority.issued_by(held, issuer.certificate):
+            return "it is not the household's"
+        return certificate.fault_of(key, held, authority.web_names(hostname), today)
     except GoniError as error:
         return error.message
 

@@ -1,0 +1,92 @@
+"""``goni-mesh serve``: the household's side of this node, on its socket, the channel and, while a
+node is expected, the pairing port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+
+from goni_core import paths
+from goni_core.serve import Listener, serve, unix_or_inherited
+from goni_mesh import api, channel, channel_api, identity, pairing_api
+from goni_mesh.household import Household
+from goni_mesh.pairing import Pairing
+from goni_mesh.peers import Peers
+from goni_mesh.ports import Port
+
+RENEWAL_DAYS = 30
+"""After so many the channel is opened anew, with a new certificate where one is needed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where strangers and peers reach this node."""
+
+    host: str
+    port: int
+    pairing_port: int
+
+
+async def run(settings: Settings, today: Callable[[], datetime]) -> None:
+    """Serve until SIGTERM, with the state and socket that the environment names."""
+    household = Household(paths.state_dir("mesh"))
+    guard = channel.Guard(household)
+    peers = Peers(household, settings.port, today)
+    pairing = Pairing(household, settings.port)
+    members = _channel_port(settings, household, guard, peers, today)
+    strangers = Port(
+        settings.host,
+        settings.pairing_port,
+        pairing.tidy,
+        lambda listening: Listener(pairing_api.application(pairing), listening),
+    )
+    household.changed += [members.changed.set, lambda: _renew(household, today())]
+    mesh = api.Mesh(household, peers, pairing, settings.pairing_port, strangers.changed.set)
+    listening = unix_or_inherited("mesh", paths.mesh_socket())
+    try:
+        async with peers.running(), _beside(members.keep(), strangers.keep()):
+            await serve([Listener(api.application(mesh), listening)])
+    finally:
+        household.close()
+
+
+def _renew(household: Household, today: datetime) -> None:
+    """The web page's certificate, by whoever issues it now."""
+    identity.ensure(household.folder, socket.gethostname(), today, household.issuer())
+
+
+def _channel_port(
+    settings: Settings,
+    household: Household,
+    guard: channel.Guard,
+    peers: Peers,
+    today: Callable[[], datetime],
+) -> Port:
+    def listener(listening: socket.socket) -> Listener:
+        tls = channel.context(ssl.PROTOCOL_TLS_SERVER)
+        channel.arm(tls, household, today())
+        app = channel_api.application(household, peers.heard)
+        return Listener(app, listening, tls=tls, guard=guard)
+
+    def wanted() -> object:
+        if household.state != "member":
+            return None
+        return household.joined().household, household.node.id, today().toordinal() // RENEWAL_DAYS
+
+    return Port(settings.host, settings.port, wanted, listener)
+
+
+@contextlib.asynccontextmanager
+async def _beside(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run coroutines beside the block; one that fails is a bug, and ends the service."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in work]
+        yield
+        for task in tasks:
+            task.cancel()
