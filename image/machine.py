@@ -37,7 +37,8 @@ WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 @dataclass(frozen=True)
 class Options:
     """What a machine is made of. ``memory`` in MiB, ``disk`` in bytes; ``ports`` maps ports inside
-    to loopback ports outside, where 0 takes a free one; ``agent`` brings the test agent in.
+    to loopback ports outside, where 0 takes a free one; ``agent`` brings the test agent in;
+    ``sticks``: :meth:`Machine.plug_in` works.
     """
 
     memory: int = 2048
@@ -46,6 +47,7 @@ class Options:
     ports: tuple[tuple[int, int], ...] = ((443, 0),)
     agent: bool = True
     tpm: bool = True
+    sticks: bool = False
 
 
 class Machine(Guest):
@@ -161,6 +163,32 @@ class Machine(Guest):
         """Pull the cord: QEMU is killed."""
         self._end(kill=True)
 
+    def plug_in(self, stick: Path, *, bus: str = "usb") -> None:
+        """Plug in a stick with the content of the raw file ``stick``; one at a time. ``bus`` is one
+        of :data:`qemu.STICKS`.
+        """
+        self.check_alive()
+        file = {"driver": "file", "filename": str(stick.absolute())}
+        with Qmp(self._sockets / "qmp") as qmp:
+            qmp.ask("blockdev-add", **{"node-name": "stick", "driver": "raw", "file": file})
+            qmp.ask("device_add", id="stick", drive="stick", **qemu.STICKS[bus])
+
+    def pull_out(self) -> None:
+        """Pull the stick out, in the midst of whatever is read from it."""
+        self.check_alive()
+        with Qmp(self._sockets / "qmp") as qmp:
+            qmp.ask("device_del", id="stick")
+            end = time.monotonic() + 30
+            while True:
+                try:
+                    qmp.ask("blockdev-del", **{"node-name": "stick"})
+                except GoniError:  # the device goes a moment later
+                    if time.monotonic() > end:
+                        raise
+                    time.sleep(0.2)
+                else:
+                    return
+
     def screenshot(self, path: Path) -> None:
         """The screen as PNG."""
         self.check_alive()
@@ -216,6 +244,7 @@ class Machine(Guest):
             forwards=self._forwards,
             memory=self.options.memory,
             cpus=self.options.cpus,
+            sticks=self.options.sticks,
         )
 
     def _connect(self, path: Path, *, timeout: float = 30.0) -> socket.socket:

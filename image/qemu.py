@@ -13,6 +13,13 @@ from image import firmware
 from image.accel import Accel
 
 AGENT_PORT = "org.goni.test"
+# A cloud kernel knows no USB; for it a stick is a SCSI disk that can be taken out.
+STICK_PORTS = ("-device", "qemu-xhci,id=usb", "-device", "virtio-scsi-pci,id=scsi")
+STICKS: dict[str, dict[str, object]] = {
+    "usb": {"driver": "usb-storage", "bus": "usb.0", "removable": True},
+    "scsi": {"driver": "scsi-hd", "bus": "scsi.0", "removable": True},
+}
+"""What QMP's device_add is told of a stick, by the bus it is plugged into."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,9 @@ class Forward:
 
 @dataclass(frozen=True)
 class Hardware:
-    """One virtual machine. ``memory`` in MiB; ``strings`` are files of SMBIOS OEM strings."""
+    """One virtual machine. ``memory`` in MiB; ``strings`` are files of SMBIOS OEM strings;
+    ``sticks``: it has somewhere to plug them in.
+    """
 
     accel: Accel
     disk: Path
@@ -38,6 +47,7 @@ class Hardware:
     forwards: tuple[Forward, ...] = ()
     memory: int = 2048
     cpus: int = 2
+    sticks: bool = False
 
 
 def argv(hardware: Hardware) -> list[str]:
@@ -52,6 +62,7 @@ def argv(hardware: Hardware) -> list[str]:
         *_network(hardware.forwards),
         *_ports(hardware),
         *_tpm(hardware.tpm),
+        *(STICK_PORTS if hardware.sticks else ()),
         "-object", "rng-random,id=entropy,filename=/dev/urandom",
         "-device", "virtio-rng-pci,rng=entropy",
         # A screen for screendump; -display none still renders it.

@@ -16,6 +16,9 @@
                                       {"offset", "bytes", "complete", "model": Model or null}; 409
                                       wrong_offset. An empty body finishes a file that is all here
     DELETE /incoming/{id}
+    GET    /sticks                    {"sticks": [Stick], "imports": [Import]}
+    POST   /sticks/imports            {"stick", "path"} -> 202, its Import; it goes on by itself
+    DELETE /sticks/imports/{id}       ends it and removes what came, or forgets a finished one
     POST   /v1/chat/completions       OpenAI's, streamed or not, pictures as data: URLs for models
                                       that read them; ``model`` must exist (404); the
                                       field ``goni`` {"person": opaque id} lets what the engine has
@@ -179,6 +182,39 @@ class Incoming:
     sha256: str
     touched: int
     busy: bool
+
+
+@dataclass(frozen=True)
+class StickFile:
+    """A model file on a stick, by its path there; ``reason`` says why it can't be brought in."""
+
+    path: str
+    bytes: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Stick:
+    """A stick that is plugged in; ``label`` is what its owner called it."""
+
+    id: str
+    label: str
+    files: tuple[StickFile, ...]
+
+
+@dataclass(frozen=True)
+class Import:
+    """A model file on its way from a stick: ``offset`` of its ``bytes`` are here. ``state``:
+    running, done or failed (then ``reason`` says why). ``id`` is its Incoming's.
+    """
+
+    id: str
+    stick: str
+    name: str
+    bytes: int
+    offset: int
+    state: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,7 @@ class _Routes:
         entry, new = await self._engine.store.put(
             request.path_params["name"], request.stream(), web.content_length(request.headers)
         )
-        # A model that failed to load gets another chance when its file is brought in again.
-        if self._engine.supervisor.state(entry.id)[0] == "unusable":
-            await self._engine.supervisor.forget(entry.id)
+        await self._engine.came(entry)
         model = contract.plain(self._engine.model(entry))
         return JSONResponse(model, status_code=201 if new else 200)
 

@@ -1,4 +1,4 @@
-"""The routes of ``engine.sock`` by which models come: the catalog, and files on their way in."""
+"""The routes of ``engine.sock`` by which models come: catalog, files on their way in, sticks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from goni_core import contract, web
+from goni_core import contract, fields, web
 from goni_core.errors import BadInput
 from goni_engine import catalog, part, plan
 from goni_engine.engine import Engine
@@ -28,6 +28,9 @@ def routes(engine: Engine) -> list[Route]:
         Route("/incoming/{id}", api.one, methods=["GET"]),
         Route("/incoming/{id}", api.append, methods=["PATCH"]),
         Route("/incoming/{id}", api.remove, methods=["DELETE"]),
+        Route("/sticks", api.sticks, methods=["GET"]),
+        Route("/sticks/imports", api.begin_import, methods=["POST"]),
+        Route("/sticks/imports/{id}", api.end_import, methods=["DELETE"]),
     ]
 
 
@@ -66,9 +69,8 @@ class _Routes:
             request.stream(),
             web.content_length(request.headers),
         )
-        # A model that failed to load gets another chance when its file is brought in again.
-        if entry is not None and self._engine.supervisor.state(entry.id)[0] == "unusable":
-            await self._engine.supervisor.forget(entry.id)
+        if entry is not None:
+            await self._engine.came(entry)
         return JSONResponse(
             {
                 "offset": found.offset,
@@ -80,6 +82,27 @@ class _Routes:
 
     async def remove(self, request: Request) -> Response:
         await self._engine.arrivals.remove(request.path_params["id"])
+        return Response(status_code=204)
+
+    async def sticks(self, _request: Request) -> Response:
+        found = await asyncio.to_thread(self._engine.sticks.listed)
+        imports = self._engine.sticks.imports()
+        return JSONResponse(
+            {
+                "sticks": [contract.plain(stick) for stick in found],
+                "imports": [contract.plain(one) for one in imports],
+            }
+        )
+
+    async def begin_import(self, request: Request) -> Response:
+        body = await web.read_json(request)
+        fields.only(body, {"stick", "path"})
+        stick = fields.text(body, "stick", longest=300)
+        begun = await self._engine.sticks.begin(stick, fields.text(body, "path", longest=1000))
+        return JSONResponse(contract.plain(begun), status_code=202)
+
+    async def end_import(self, request: Request) -> Response:
+        await self._engine.sticks.cancel(request.path_params["id"])
         return Response(status_code=204)
 
 

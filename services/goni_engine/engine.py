@@ -22,6 +22,7 @@ from goni_engine.device import Devices
 from goni_engine.embedder import Embedder
 from goni_engine.incoming import Arrivals
 from goni_engine.loader import Loader
+from goni_engine.sticks import Sticks
 from goni_engine.store import Entry, Store
 from goni_engine.supervisor import Supervisor
 
@@ -37,6 +38,7 @@ class Engine:
         cores = device.cores()
         self.store = Store(paths.state_dir("engine") / "models", shipped)
         self.arrivals = Arrivals(paths.state_dir("engine") / "incoming", self.store)
+        self.sticks = Sticks(paths.run_dir() / "sticks", self.arrivals, self.came)
         # Half the cores: ggml's threads wait for each other by spinning, and all of them beside
         # a chat on the same cores were eight times slower than one.
         self.embedder = Embedder(paths.engine_dir() / "lib", shipped, max(1, cores // 2))
@@ -60,10 +62,16 @@ class Engine:
 
     async def stop(self) -> None:
         """End every llama-server, free the embedding model."""
+        await self.sticks.close()
         await self.supervisor.close()
         await self.embedder.close()
         if not os.environ.get("RUNTIME_DIRECTORY"):
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    async def came(self, entry: Entry) -> None:
+        """A model that failed to load gets another chance when its file is brought in again."""
+        if self.supervisor.state(entry.id)[0] == "unusable":
+            await self.supervisor.forget(entry.id)
 
     async def alive(self) -> bool:
         """For the watchdog: the embedding thread does not hang."""

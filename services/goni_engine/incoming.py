@@ -127,6 +127,11 @@ class Arrivals:
             await asyncio.to_thread(part.remove)
             self._parts.pop(key, None)
 
+    async def discard(self, key: str) -> None:
+        """As :meth:`remove`, but one that is gone already is fine."""
+        if key in self._parts:
+            await self.remove(key)
+
     async def _receive(self, part: Part, body: AsyncIterable[bytes]) -> None:
         file = await asyncio.to_thread(part.open)
         pending = bytearray()

@@ -74,19 +74,19 @@ def _direct(body: fields.Object) -> tuple[str, Remote]:
 
 async def pause_download(request: Request) -> Response:
     await callers.owner(request)
-    await gateway.of(request).downloads.pause(_key(request))
+    await gateway.of(request).downloads.pause(key_of(request))
     return JSONResponse({"paused": True})
 
 
 async def resume_download(request: Request) -> Response:
     await callers.owner(request)
-    await gateway.of(request).downloads.resume(_key(request))
+    await gateway.of(request).downloads.resume(key_of(request))
     return JSONResponse({"resumed": True})
 
 
 async def remove_download(request: Request) -> Response:
     await callers.owner(request)
-    await gateway.of(request).downloads.remove(_key(request))
+    await gateway.of(request).downloads.remove(key_of(request))
     return JSONResponse({"deleted": True})
 
 
@@ -118,7 +118,9 @@ async def begin_upload(request: Request) -> Response:
 
 async def one_upload(request: Request) -> Response:
     await callers.owner(request)
-    return JSONResponse(await gateway.of(request).engine.call("GET", f"/incoming/{_key(request)}"))
+    return JSONResponse(
+        await gateway.of(request).engine.call("GET", f"/incoming/{key_of(request)}")
+    )
 
 
 async def continue_upload(request: Request) -> Response:
@@ -131,7 +133,7 @@ async def continue_upload(request: Request) -> Response:
     offset = request.headers.get("upload-offset", "")[:20]
     said = await gateway.of(request).engine.call(
         "PATCH",
-        f"/incoming/{_key(request)}",
+        f"/incoming/{key_of(request)}",
         content=bodies.upload(request),
         headers={"content-length": str(size), "upload-offset": offset},
         timeout=ANSWER_TIMEOUT,
@@ -141,11 +143,12 @@ async def continue_upload(request: Request) -> Response:
 
 async def discard_upload(request: Request) -> Response:
     await callers.owner(request)
-    await gateway.of(request).engine.call("DELETE", f"/incoming/{_key(request)}")
+    await gateway.of(request).engine.call("DELETE", f"/incoming/{key_of(request)}")
     return JSONResponse({"deleted": True})
 
 
-def _key(request: Request) -> str:
+def key_of(request: Request) -> str:
+    """The id in the path; :class:`NotFound` unless it looks like one."""
     key = str(request.path_params["key"])
     if not KEY.fullmatch(key):
         raise NotFound("there is nothing of that name")

@@ -115,6 +115,7 @@ BODIES: dict[str, Schema] = {
         sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
         tag=_text(200),
     ),
+    "begin_import": _object(("stick", "path"), stick=_text(300), path=_text()),
     "send_message": _object(
         ("model", "content"),
         model=_MODEL,

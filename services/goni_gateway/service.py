@@ -30,6 +30,7 @@ from goni_gateway import (
     people_api,
     pictures_api,
     responses_api,
+    sticks_api,
 )
 from goni_gateway.cors import Cors
 from goni_gateway.edge import Edge
@@ -60,6 +61,7 @@ def routes() -> list[BaseRoute]:
         *chat_api.ROUTES,
         *pictures_api.ROUTES,
         *downloads_api.ROUTES,
+        *sticks_api.ROUTES,
         *library_api.ROUTES,
         *metrics_api.ROUTES,
         *openapi.ROUTES,

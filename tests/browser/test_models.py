@@ -156,3 +156,31 @@ def test_an_upload_that_another_window_began_is_shown_and_removed(
     unfinished.get_by_role("button", name="Remove").click()
     expect(unfinished).to_have_count(0)
     window.check()
+
+
+def test_models_on_a_stick_are_shown_and_brought_in(
+    window: Window, node: Node, content: bytes
+) -> None:
+    page = window.page
+    page.goto("/models")
+    listed = page.get_by_role("list", name="Models on sticks")
+    expect(listed).to_contain_text("Plug a stick with GGUF files")
+    stick = node.run / "sticks/sda1:HOLIDAY"
+    (stick / "models").mkdir(parents=True)
+    (stick / "models/from-stick.gguf").write_bytes(content)
+    (stick / "cut.gguf").write_bytes(content[:5000])
+    (stick / "zip.gguf").write_bytes(b"PK" * 100)
+    row = listed.get_by_role("listitem").filter(has_text="from-stick.gguf")
+    expect(row).to_contain_text("HOLIDAY · models/")
+    expect(listed).to_contain_text("this is not a GGUF file")
+    window.look("models-stick")
+    page.get_by_role("button", name="Bring in: cut.gguf").click()
+    failed = listed.get_by_role("listitem").filter(has=page.locator(".bad", has_text="truncated"))
+    expect(failed).to_be_visible()
+    page.get_by_role("button", name="Dismiss: cut.gguf").click()
+    expect(failed).to_have_count(0)
+    page.get_by_role("button", name="Bring in: from-stick.gguf").click()
+    expect(page.get_by_role("status")).to_have_text("from-stick.gguf is here.")
+    here = page.get_by_role("list", name="Models on this node")
+    expect(here.get_by_role("listitem").filter(has_text="from-stick")).to_be_visible()
+    window.check()

@@ -68,3 +68,11 @@ def test_tpm_agent_and_power_are_wired_to_their_sockets() -> None:
     assert f"virtserialport,chardev=agent,name={qemu.AGENT_PORT}" in option(words, "-device")
     assert option(words, "-m") == ["3072"]
     assert option(words, "-smp") == ["4"]
+
+
+def test_sticks_can_be_plugged_in_where_that_was_asked_for() -> None:
+    assert "qemu-xhci,id=usb" not in qemu.argv(hardware())
+    devices = option(qemu.argv(hardware(sticks=True)), "-device")
+    for stick in qemu.STICKS.values():
+        bus = str(stick["bus"]).removesuffix(".0")
+        assert any(device.endswith(f",id={bus}") for device in devices)

@@ -223,6 +223,7 @@ async function refresh() {
 }
 
 if (owner) {
+  document.addEventListener("models", () => refresh().catch((error) => say(error.message)));
   const form = $("upload");
   const add = async (files) => { for (const file of files) await transfer(file); };
   $("files").onchange = async () => { const files = [...$("files").files]; $("files").value = ""; await add(files); };
