@@ -15,7 +15,7 @@ from goni_rag.chunk import Chunk, embedded_text
 from goni_rag.embed import REFUSED, Vector
 from goni_rag.folders import Key
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Of extractors, chunker and embedding model together: rows of another are made anew."""
 WAITING = "found by its words for now, by its meaning soon"
 
