@@ -4,30 +4,39 @@ A section is cut at paragraphs, else lines, else sentences, else words, else any
 are put together again as long as they fit. The document's name and headings are embedded with each
 passage, so their size counts too.
 
-Sizes are estimated without the model's vocabulary: WordPiece makes a token of about four letters,
-two digits or one sign. Measured, English and code have three quarters of the estimate, German,
-tables, Japanese and Russian nearly all of it; the engine says when it had to cut.
+Sizes are counted in the embedding model's own tokens (``wordpiece``); where its vocabulary can't be
+had they are estimated: a token of about four letters, two digits or one sign.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from goni_core.contract import EMBEDDING_CONTEXT
+from goni_rag import wordpiece
 from goni_rag.sections import Extract, Section
 
-ROOM = EMBEDDING_CONTEXT - 32
-"""Estimated tokens of a passage with its name and heading; the rest is for a wrong estimate."""
+VERSION = 2
+"""Of how texts are cut; another one means to cut them again."""
+ROOM = EMBEDDING_CONTEXT - 56
+"""Tokens of a passage with its name and heading: what the model takes, less its two end marks and
+what words cut in two may add. A passage on fewer matters is also found more surely.
+"""
 CAPTION = 40
 """Of these, at most so many for name and heading."""
-TOKEN = re.compile(r"(?<=[A-Za-z]{8})[A-Za-z]{1,3}|[A-Za-z]{1,4}|[0-9]{1,2}|\S|\s{16}")
-"""Long words (German ones) fall into smaller pieces. Blank space counts a little too, or a passage
-could be two words and megabytes between them.
-"""
+ESTIMATED = re.compile(r"(?<=[A-Za-z]{8})[A-Za-z]{1,3}|[A-Za-z]{1,4}|[0-9]{1,2}|\S")
+"""Long words (German ones) fall into smaller pieces."""
+RUN = re.compile(r"\S+")
 LONGEST_TOKEN = 16
+"""Characters that count as one token at most: blank space and words that the model doesn't know
+would else make passages of megabytes.
+"""
+CACHED = 40
+"""Characters of a word that may come again."""
 LEAST = ROOM // 4
 """Characters under which a piece is not worth a cut of its own."""
 JOINTS = tuple(
@@ -35,7 +44,7 @@ JOINTS = tuple(
 )
 
 Span = tuple[int, int, int]
-"""Start, stop, and estimated tokens between them."""
+"""Start, stop, and tokens between them."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,23 @@ class Chunk:
 
 
 def tokens(text: str) -> int:
-    """About how many of the embedding model's tokens ``text`` has."""
-    return len(TOKEN.findall(text))
+    """How many of the embedding model's tokens ``text`` has."""
+    runs = text.split()
+    blanks = len(text) - sum(map(len, runs)) - len(runs)
+    return sum(map(_tokens_of, runs)) + max(0, -(-blanks // LONGEST_TOKEN))
+
+
+def _tokens_of(run: str) -> int:
+    return _remembered(run) if len(run) <= CACHED else _counted(run)
+
+
+def _counted(run: str) -> int:
+    model = wordpiece.model()
+    count = model.count(run) if model else len(ESTIMATED.findall(run))
+    return max(count, -(-len(run) // LONGEST_TOKEN))
+
+
+_remembered = functools.lru_cache(1 << 15)(_counted)
 
 
 def split(extract: Extract, name: str) -> tuple[Chunk, ...]:
@@ -76,9 +100,28 @@ def caption(name: str, heading: str) -> str:
 
 
 def clipped(text: str, room: int) -> str:
-    """The beginning of ``text`` that has at most about ``room`` tokens."""
-    found = list(TOKEN.finditer(text))
-    return text if len(found) <= room else text[: found[room - 1].end()]
+    """The beginning of ``text`` that has at most ``room`` tokens."""
+    if tokens(text) <= room:
+        return text
+    size = 0
+    for run in RUN.finditer(text):
+        size += _tokens_of(run[0])
+        if size > room:
+            left = room - size + _tokens_of(run[0])
+            return text[: run.start() + _fitting(run[0], left)].rstrip()
+    return text[: room * LONGEST_TOKEN]
+
+
+def _fitting(run: str, room: int) -> int:
+    """How many characters of ``run`` have at most ``room`` tokens."""
+    least, most = 0, min(len(run), room * LONGEST_TOKEN)
+    while least < most:
+        middle = (least + most + 1) // 2
+        if _tokens_of(run[:middle]) <= room:
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
 def _passages(section: Section, name: str) -> Iterator[Chunk]:
@@ -118,7 +161,7 @@ def _cut_at(joint: re.Pattern[str], text: str, start: int, stop: int) -> Iterato
 
 
 def _size(text: str, start: int, stop: int) -> int:
-    """Estimated tokens; of a stretch that can't fit whatever is in it, merely more than fit."""
+    """Tokens; of a stretch that can't fit whatever is in it, merely more than fit."""
     if stop - start > ROOM * LONGEST_TOKEN:
         return ROOM + 1
     return tokens(text[start:stop])

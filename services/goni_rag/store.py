@@ -23,7 +23,7 @@ from goni_rag.chunk import Chunk, embedded_text
 from goni_rag.embed import REFUSED, Vector
 from goni_rag.folders import Key
 
-EXTRACTOR = "2"
+EXTRACTOR = "3"
 CHUNKER = "1"
 INDEX_VERSION = f"{EXTRACTOR}.{CHUNKER}"
 """Of extractors and chunker: documents of another are read anew. Terms and vectors have versions of
