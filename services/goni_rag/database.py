@@ -12,7 +12,7 @@ import functools
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import sqlite_vec
@@ -123,6 +123,16 @@ def open_writer(path: Path) -> sqlite3.Connection:
         log.error("the index is unusable and is made anew from the documents: %s", error)
         set_aside(path)
         return _prepared(path)
+
+
+def is_index(path: Path) -> bool:
+    """Whether the file at ``path`` is an index, or empty: no other database of somebody's."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as found:
+            tables = {row[0] for row in found.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error:
+        return False
+    return not tables or {"documents", "chunks", "lexical"} <= tables
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

@@ -111,6 +111,16 @@ def _of_owner(
     return [Found(chunk, scores.get(chunk, 0.0), meant.get(chunk, -1.0)) for chunk in chunks]
 
 
+def by_words(found: Sequence[Found]) -> list[tuple[int, float]]:
+    """The passages with a word of the question, best first."""
+    return ranked({one.chunk: one.words for one in found if one.words > 0})
+
+
+def by_meaning(found: Sequence[Found]) -> list[tuple[int, float]]:
+    """The passages with a vector, nearest first."""
+    return ranked({one.chunk: one.meaning for one in found if one.meaning > -1})
+
+
 def fused(found: Sequence[Found]) -> list[tuple[int, float]]:
     """The passages by both scores together, from 0 to 1; best first, equal ones by id."""
     most = max((one.words for one in found), default=0.0) or 1.0
@@ -133,3 +143,8 @@ def _source(db: sqlite3.Connection, owner: str, chunk: int, score: float) -> Sou
     values = {"chunk": chunk, "owner": owner, "shared": SHARED}
     name, page, heading, text = db.execute(PASSAGE, values).fetchone()
     return Source(name, page, heading, text, score)
+
+
+METHODS = {"lexical": by_words, "semantic": by_meaning, "fused": fused}
+"""The ways to rank, by the names that ``eval`` gives them."""
+"""The ways to rank, by the names that ``eval`` gives them."""

@@ -8,6 +8,7 @@ already is not indexed again: it points at that passage, its twin, and takes ove
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -112,6 +113,15 @@ def put(
             _add_terms(db, row)
             if vector:
                 _add_vector(db, row, entry.owner, vector)
+
+
+Whole = tuple[Entry, Sequence[Chunk], Sequence[Vector | None]]
+
+
+def put_all(db: sqlite3.Connection, documents: Sequence[Whole]) -> None:
+    """:func:`put` each of ``documents``."""
+    for entry, chunks, vectors in documents:
+        put(db, entry, chunks, vectors)
 
 
 def forget(db: sqlite3.Connection, key: Key) -> bool:
@@ -275,6 +285,16 @@ def reword(db: sqlite3.Connection, most: int) -> int:
         _add_terms(db, chunk)
         db.execute("UPDATE chunks SET words = ? WHERE id = ?", (words.VERSION, chunk))
     return len(rows)
+
+
+def names_of(db: sqlite3.Connection, chunks: Sequence[int]) -> dict[int, str]:
+    """The document's name of each passage; for measuring, not for a person."""
+    rows = db.execute(
+        "SELECT c.id, d.name FROM chunks c JOIN documents d ON d.id = c.document"
+        " WHERE c.id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(chunks)),),
+    )
+    return dict(rows.fetchall())
 
 
 def totals(db: sqlite3.Connection) -> Totals:
