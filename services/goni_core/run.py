@@ -27,9 +27,11 @@ log = logging.getLogger(__name__)
 PACKAGES = {
     "apt-get": "apt",
     "cmake": "cmake",
+    "curl": "curl",
     "g++": "g++",
     "gcc": "gcc",
     "glslc": "glslc",
+    "litmus": "litmus",
     "ninja": "ninja-build",
     "pdfinfo": "poppler-utils",
     "pdftotext": "poppler-utils",
