@@ -60,6 +60,8 @@ class Incoming:
     def __init__(self, service: Service, response: aiohttp.ClientResponse) -> None:
         self._service = service
         self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
         self.content_type = response.headers.get("content-type", "application/octet-stream")
 
     async def read(self) -> bytes:
@@ -161,10 +163,20 @@ class Service:
         ) as response:
             yield Incoming(self, response)
 
-    async def open(self, method: str, path: str, *, json: object = None) -> Incoming:
+    async def open(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Incoming:
         """As :meth:`stream`, for a body that outlives the caller's block."""
         try:
-            response = await self._send(method, path, json, timeout=STREAM_TIMEOUT)
+            response = await self._send(
+                method, path, json, None, params, headers, timeout=STREAM_TIMEOUT
+            )
             if response.ok:
                 return Incoming(self, response)
             async with response:

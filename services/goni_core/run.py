@@ -26,9 +26,11 @@ log = logging.getLogger(__name__)
 PACKAGES = {
     "apt-get": "apt",
     "cmake": "cmake",
+    "curl": "curl",
     "g++": "g++",
     "gcc": "gcc",
     "glslc": "glslc",
+    "litmus": "litmus",
     "lsblk": "util-linux",
     "mcopy": "mtools",
     "mtype": "mtools",

@@ -16,7 +16,7 @@ from typing import Any
 
 from goni_core import contract, fields, web
 from goni_core.contract import Source
-from goni_core.errors import GoniError
+from goni_core.errors import GoniError, Unavailable
 from goni_core.http import ANSWER_TIMEOUT, Incoming, Service
 from goni_gateway import budget, prompt, sse
 from goni_gateway.budget import Fitted
@@ -114,9 +114,9 @@ async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepa
     notes = list(question.notes)
     if question.documents and (words := prompt.question_of(question.messages)):
         try:
-            sources = await _search(gateway.rag, person, words)
-        except (GoniError, TimeoutError) as error:
-            log.warning("answering without documents: %s", getattr(error, "code", "timeout"))
+            sources = await search(gateway.rag, person, words, MOST_SOURCES)
+        except GoniError as error:
+            log.warning("answering without documents: %s", error.code)
             notes.append(NO_DOCUMENTS)
     fitted = await _fitted(gateway, question, sources)
     return Prepared(
@@ -145,11 +145,17 @@ async def _fitted(gateway: Gateway, question: Question, sources: list[Source]) -
     return await budget.fit(gateway.engine, question.model, *asked)
 
 
-async def _search(rag: Service, person: Person, query: str) -> list[Source]:
-    asked = {"owner": person.id, "query": query, "k": MOST_SOURCES}
-    async with asyncio.timeout(SEARCH_S):
-        said = await rag.call("POST", "/search", json=asked)
-    found = fields.objects(said, "sources", most=MOST_SOURCES)
+async def search(rag: Service, person: Person, query: str, most: int) -> list[Source]:
+    """The ``most`` best passages that ``person`` may see; :class:`Unavailable` when finding them
+    takes more than :data:`SEARCH_S`.
+    """
+    asked = {"owner": person.id, "query": query, "k": most}
+    try:
+        async with asyncio.timeout(SEARCH_S):
+            said = await rag.call("POST", "/search", json=asked)
+    except TimeoutError as error:
+        raise Unavailable("searching took too long", hint="try again", code="timeout") from error
+    found = fields.objects(said, "sources", most=most)
     return [contract.source_from(source) for source in found]
 
 

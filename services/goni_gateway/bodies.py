@@ -22,9 +22,14 @@ BLOCK_S = 60.0
 
 async def read_json(request: Request, *, limit: int = LIMIT) -> fields.Object:
     """The body as a JSON object; :class:`BadInput` when it takes too long."""
+    return fields.parse(await read(request, limit=limit))
+
+
+async def read(request: Request, *, limit: int) -> bytes:
+    """The whole body; :class:`BadInput` when it takes too long."""
     try:
         async with asyncio.timeout(WHOLE_S):
-            return await web.read_json(request, limit=limit)
+            return await web.read_body(request, limit=limit)
     except TimeoutError as error:
         raise BadInput("the request took too long to arrive", code="timeout") from error
 

@@ -28,6 +28,7 @@ POLICY = "; ".join(
 )
 # No Strict-Transport-Security: the household's own CA may not be trusted yet, and a browser that
 # was told to insist could not get past that.
+READS = ("GET", "HEAD", "OPTIONS", "PROPFIND")
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -66,7 +67,7 @@ class Edge:
         try:
             await self.app(scope, receive, answering)
         finally:
-            if scope["method"] not in ("GET", "HEAD") or status >= 500:
+            if scope["method"] not in READS or status >= 500:
                 _log(scope, status, time.monotonic() - began)
 
 

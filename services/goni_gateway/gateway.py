@@ -17,6 +17,7 @@ from starlette.requests import Request
 from goni_core import files, paths
 from goni_core.http import Service
 from goni_gateway.database import Database
+from goni_gateway.dav_locks import Locks
 from goni_gateway.downloads import Downloads
 from goni_gateway.metrics import Metrics
 from goni_gateway.models import Models
@@ -41,6 +42,7 @@ class Gateway:
     lines: Lines
     downloads: Downloads
     throttle: Throttle = field(default_factory=Throttle)
+    locks: Locks = field(default_factory=Locks)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def join(self, person: Person, model: str, kind: str, *, background: bool) -> Place:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
@@ -49,18 +49,24 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
             await task
 
 
-class EventStream(Response):
-    """A server-sent event stream of ready-made blocks. ``close`` is awaited in any case, at once
-    when the client hangs up, and soon when it stops reading.
+class Stream(Response):
+    """A body of blocks as they come. ``close`` is awaited in any case, at once when the client
+    hangs up, and soon when it stops reading.
     """
 
-    media_type = "text/event-stream"
+    media_type = "application/octet-stream"
 
     def __init__(
-        self, blocks: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[None]]
+        self,
+        blocks: AsyncGenerator[bytes, None],
+        close: Callable[[], Awaitable[None]],
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(status_code=status)
         del self.headers["content-length"]
+        self.headers.update(headers or {})
         self._blocks = blocks
         self._close = close
         self._sending_since = math.inf
@@ -75,7 +81,8 @@ class EventStream(Response):
             await self._close()
 
     async def _send(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
         async for block in self._blocks:
             self._sending_since = time.monotonic()
             await send({"type": "http.response.body", "body": block, "more_body": True})
@@ -96,3 +103,9 @@ class EventStream(Response):
         finally:
             coming.cancel()
         return {"type": "http.disconnect"}
+
+
+class EventStream(Stream):
+    """A server-sent event stream of ready-made blocks."""
+
+    media_type = "text/event-stream"

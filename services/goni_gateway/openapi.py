@@ -43,6 +43,7 @@ def _maybe(schema: Schema) -> Schema:
 
 _NAME, _PASSWORD = _text(people.LONGEST_NAME), _text(passwords.LONGEST)
 _MODEL = {**_text(200), "description": "An id that GET /v1/models lists"}
+_SPACE: Schema = {"enum": ["private", "shared"]}
 _FLAG: Schema = {"type": "boolean"}
 _TOKENS = _maybe({"type": "integer", "minimum": 1, "maximum": 1 << 24})
 _TEXTS: Schema = {"anyOf": [_text(), {"type": "array", "items": _text(), "minItems": 1}]}
@@ -116,6 +117,13 @@ BODIES: dict[str, Schema] = {
         tag=_text(200),
     ),
     "begin_import": _object(("stick", "path"), stick=_text(300), path=_text()),
+    "make_folder": _object(("path",), path=_text(2000), space=_SPACE),
+    "move_document": _object(
+        ("path", "to"), path=_text(2000), to=_text(2000), space=_SPACE, to_space=_SPACE
+    ),
+    "search_documents": _object(
+        ("query",), query=_text(2000), k={"type": "integer", "minimum": 1, "maximum": 30}
+    ),
     "send_message": _object(
         ("model", "content"),
         model=_MODEL,

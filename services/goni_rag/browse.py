@@ -12,7 +12,7 @@ from goni_core.errors import NotFound
 from goni_rag import folders, store
 from goni_rag.folders import Key
 
-MOST = 5_000
+MOST = 10_000
 """Entries of one folder that are shown."""
 
 

@@ -26,7 +26,10 @@ _ONE_RANGE = re.compile(r"bytes=\d{0,18}-\d{0,18}")
 
 def routes(library: Library) -> Sequence[BaseRoute]:
     """All of them, for ``library``."""
+    return [*_documents(library), *_folders(library)]
 
+
+def _documents(library: Library) -> Sequence[BaseRoute]:
     async def put(request: Request) -> Response:
         announced = web.content_length(request.headers)
         if _yes(request, "wait", default=True):
@@ -44,11 +47,11 @@ def routes(library: Library) -> Sequence[BaseRoute]:
         return JSONResponse({"documents": documents, "more": len(found) > PAGE})
 
     async def delete(request: Request) -> Response:
-        await filing.remove(library, _key(request))
+        await filing.remove(library, await _spelled(library, request))
         return JSONResponse({})
 
     async def read(request: Request) -> Response:
-        key = _key(request)
+        key = await _spelled(library, request)
         entry = await asyncio.to_thread(browse.found, library.root, key)
         if entry.kind == "folder":
             raise BadInput("that is a folder")
@@ -61,10 +64,21 @@ def routes(library: Library) -> Sequence[BaseRoute]:
             headers={"etag": f'"{entry.tag}"'},
         )
 
+    return [
+        Route("/documents", listing),
+        Route("/documents/{path:path}", put, methods=["PUT"]),
+        Route("/documents/{path:path}", delete, methods=["DELETE"]),
+        Route("/documents", delete, methods=["DELETE"]),
+        Route("/files", read),
+    ]
+
+
+def _folders(library: Library) -> Sequence[BaseRoute]:
     async def browsed(request: Request) -> Response:
         key = (_owner(request), _folder(request, "path"))
         if not key[1]:
             await asyncio.to_thread(folders.folder, library.root, key[0])
+        key = await asyncio.to_thread(folders.spelled, library.root, key)
         entry = await asyncio.to_thread(browse.found, library.root, key)
         [entry] = await library.connections.read(browse.described, key[0], [entry])
         entries: list[Entry] = []
@@ -86,6 +100,7 @@ def routes(library: Library) -> Sequence[BaseRoute]:
         asked = await web.read_json(request)
         fields.only(asked, ("owner", "path", "to_owner", "to", "replace"))
         key = (folders.owner_id(fields.text(asked, "owner")), _path(asked, "path"))
+        key = await asyncio.to_thread(folders.spelled, library.root, key)
         work = filing.copy if request.url.path == "/copy" else filing.move
         replace = fields.flag(asked, "replace")
         entry = await work(library, key, _target(asked, "to_owner", "to"), replace=replace)
@@ -99,11 +114,6 @@ def routes(library: Library) -> Sequence[BaseRoute]:
         return JSONResponse(plain(await progress_of(library, _owner(request))))
 
     return [
-        Route("/documents", listing),
-        Route("/documents/{path:path}", put, methods=["PUT"]),
-        Route("/documents/{path:path}", delete, methods=["DELETE"]),
-        Route("/documents", delete, methods=["DELETE"]),
-        Route("/files", read),
         Route("/folder", browsed),
         Route("/folder", make_folder, methods=["POST"]),
         Route("/move", transfer, methods=["POST"]),
@@ -130,10 +140,11 @@ def _owner(request: Request) -> str:
     return folders.owner_id(fields.text(dict(request.query_params), "owner"))
 
 
-def _key(request: Request) -> Key:
+async def _spelled(library: Library, request: Request) -> Key:
     # A parameter, because Starlette finds no route for a path with a newline in it.
     asked = {**request.query_params, **request.path_params}
-    return _owner(request), _path(asked, "path")
+    key = (_owner(request), _path(asked, "path"))
+    return await asyncio.to_thread(folders.spelled, library.root, key)
 
 
 def _new(request: Request, *, dots: bool = False) -> Key:

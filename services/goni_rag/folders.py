@@ -118,6 +118,15 @@ def place(root: Path, owner: str, name: str) -> Path:
     return base / path_of(existing(name)) if name else base
 
 
+def spelled(root: Path, key: Key) -> Key:
+    """``key`` as it is spelled on the disk: as it stands if it is there, else in the form (NFC) in
+    which :func:`fresh` would have put it there.
+    """
+    if os.path.lexists(place(root, *key)):
+        return key
+    return key[0], unicodedata.normalize("NFC", key[1])
+
+
 def make(root: Path, owner: str, name: str) -> Path:
     """The folder ``name`` of ``owner`` and all above it, made when they aren't there;
     :class:`Conflict` when a file is in the way.

@@ -189,6 +189,7 @@ class Library:
 
 def _check_place(root: Path, key: Key) -> None:
     path = folders.place(root, *key)
+    folders.folder(root, key[0])
     if not folders.straight(root, key) or not folders.is_folder(path.parent):
         raise Conflict("the folder that it should be in isn't there", code="no_folder")
     if folders.is_folder(path):
