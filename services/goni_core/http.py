@@ -116,7 +116,7 @@ class Service:
         self.name = name
         self.code = f"{socket.stem}_unavailable"
         self._origin = "http://localhost"
-        self._socket = str(socket)
+        self.socket = socket
         self._reuse = reuse
         self._session: aiohttp.ClientSession | None = None
 
@@ -240,8 +240,8 @@ class Service:
 
     def _connector(self) -> aiohttp.BaseConnector:
         if self._reuse:
-            return aiohttp.UnixConnector(self._socket, limit=0, keepalive_timeout=KEPT_S)
-        return aiohttp.UnixConnector(self._socket, limit=0, force_close=True)
+            return aiohttp.UnixConnector(str(self.socket), limit=0, keepalive_timeout=KEPT_S)
+        return aiohttp.UnixConnector(str(self.socket), limit=0, force_close=True)
 
     def unreachable(self, error: Exception) -> Unavailable:
         blame = NoConnection if isinstance(error, aiohttp.ClientConnectorError) else Unavailable

@@ -81,8 +81,8 @@ async def index(
     """
     paths = files(folder)
     names = {path: _name(path, folder) for path in paths}
-    known = await connections.read(store.known)
-    gone = [key for key in known if key[0] == owner and key[1] not in set(names.values())]
+    known = await connections.read(store.known, owner)
+    gone = [key for key in known if key[1] not in set(names.values())]
     for key in gone:
         await connections.write(store.forget, key)
     said = Progress("files", len(paths))
@@ -141,7 +141,7 @@ def _changed(path: Path, key: Key, known: dict[Key, Known]) -> Read | None:
     sha256 = folders.digest(path)
     if before and (before.sha256, before.version) == (sha256, store.INDEX_VERSION):
         return None
-    reading = library.read(path)
+    reading = library.read(file)
     entry = Entry(
         *(*key, file.bytes, sha256, file.signature),
         *(reading.pages, reading.state, reading.reason, file.modified),

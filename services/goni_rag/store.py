@@ -204,6 +204,16 @@ def sign(db: sqlite3.Connection, key: Key, signature: str) -> None:
     )
 
 
+def known(db: sqlite3.Connection, owner: str) -> dict[Key, Known]:
+    """What is remembered of every file of ``owner``."""
+    rows = db.execute(
+        "SELECT name, sha256, signature, extractor || '.' || chunker FROM documents"
+        " WHERE owner = ?",
+        (owner,),
+    )
+    return {(owner, name): Known(*rest) for name, *rest in rows}
+
+
 def known_one(db: sqlite3.Connection, key: Key) -> Known | None:
     """What is remembered of one file."""
     row = db.execute(

@@ -148,12 +148,12 @@ def test_a_full_disk_is_refused_before_anything_is_built(
 
 
 def test_missing_packages_are_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "PACKAGES", ("dpkg", "goni-no-such-package"))
-    assert setup.missing_packages() == ["goni-no-such-package"]
+    wanted = ("dpkg", "goni-no-such-package")
+    assert setup.missing_packages(wanted) == ["goni-no-such-package"]
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     with pytest.raises(GoniError) as caught:
-        setup.install_packages()
+        setup.install_packages(wanted)
     assert "goni-no-such-package" in caught.value.message
     assert "sudo apt-get install" in caught.value.hint
 
