@@ -86,7 +86,7 @@ def test_what_is_no_model_is_refused_with_the_reason(window: Window, tmp_path: P
 def test_documents_are_brought_and_become_searchable(window: Window) -> None:
     window.page.get_by_role("link", name="Documents").click()
     files = [payload(document.name, document.content) for document in PLANTED]
-    window.page.get_by_label("Add text, Markdown or PDF files").set_input_files(files)
+    window.page.get_by_label("Add documents").set_input_files(files)
     for document in PLANTED:
         row = window.page.get_by_role("listitem").filter(has_text=document.name)
         expect(row).to_contain_text("searchable")
@@ -96,7 +96,7 @@ def test_documents_are_brought_and_become_searchable(window: Window) -> None:
 
 def test_a_hostile_file_name_stays_text(window: Window) -> None:
     hostile = payload(HOSTILE, b"Nothing to see here.")
-    window.page.get_by_label("Add text, Markdown or PDF files").set_input_files(hostile)
+    window.page.get_by_label("Add documents").set_input_files(hostile)
     row = window.page.get_by_role("listitem").filter(has_text=HOSTILE)
     expect(row).to_contain_text("searchable")
     expect(window.page.locator("main img")).to_have_count(0)

@@ -91,9 +91,14 @@ def _handler(engine: WordEngine) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            self.reply(200, {"object": "list", "data": []})
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, answer = engine.answer(json.loads(body))
+            self.reply(*engine.answer(json.loads(body)))
+
+        def reply(self, status: int, answer: dict) -> None:
             data = json.dumps(answer).encode()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self.send_response(status)
@@ -134,7 +139,7 @@ class Rag:
 
     def _end(self, number: int) -> None:
         os.kill(self.process.pid, number)
-        self.process.wait(20)
+        self.process.wait(60)
         self.http.close()
 
     def _answers(self) -> bool:

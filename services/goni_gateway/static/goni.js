@@ -3,7 +3,7 @@
 
 import { tray } from "./pictures.js";
 
-export { $, call, fill, made, remover, row, say, size, wordsOf }; // for pages with a script of their own
+export { $, call, fill, made, marked, remover, row, say, size, wordsOf }; // for pages with a script of their own
 
 const $ = (id) => document.getElementById(id);
 const page = document.body.dataset.page;
@@ -56,6 +56,21 @@ function size(bytes) {
 
 function day(seconds) {
   return new Date(seconds * 1000).toLocaleDateString(undefined, { dateStyle: "medium" });
+}
+
+// ``text`` with the telling words of a question marked in it.
+function marked(text, question) {
+  const words = question.toLowerCase().match(/[\p{L}\p{N}]{3,}/gu) ?? [];
+  if (!words.length) return [text];
+  const any = new RegExp(`(${words.map((word) => word.slice(0, Math.max(3, word.length - 2))).join("|")})([\\p{L}\\p{N}]*)`, "giu");
+  const parts = [];
+  let at = 0;
+  for (const found of text.matchAll(any)) {
+    if (/[\p{L}\p{N}]/u.test(text[found.index - 1] ?? "")) continue;
+    parts.push(text.slice(at, found.index), made("mark", {}, found[0]));
+    at = found.index + found[0].length;
+  }
+  return [...parts, text.slice(at)];
 }
 
 // --- answers -------------------------------------------------------------------------------
@@ -256,7 +271,7 @@ function chatPage() {
   show(wanted).catch(() => show(null)).catch((error) => say(error.message));
 }
 
-// --- documents, keys ---------------------------------------------------------------
+// --- keys -------------------------------------------------------------------------
 
 function row(title, details, bad, button) {
   const what = made("div", { className: "what" }, made("strong", {}, title), made("span", {}, details),
@@ -272,67 +287,9 @@ function remover(words, label, path, refresh) {
   } }, words);
 }
 
-function send(path, file, row) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest(), bar = row.querySelector("progress"), note = row.querySelector("span");
-    request.open("PUT", path);
-    request.upload.onprogress = ({ loaded, total }) => {
-      bar.max = total; bar.value = loaded;
-      note.textContent = loaded < total ? `${size(loaded)} of ${size(total)}` : "Received; being read…";
-      if (loaded === total) bar.removeAttribute("value");
-    };
-    request.onload = () => {
-      let body = null;
-      try { body = JSON.parse(request.responseText); } catch { /* said below */ }
-      if (request.status < 300) resolve(body);
-      else reject(new Error(wordsOf(body, request.status)));
-    };
-    request.onerror = () => reject(new Error("The connection broke during the upload; nothing was kept."));
-    request.send(file);
-  });
-}
-
-function uploads(base, refresh) {
-  const form = $("upload");
-  if (!form) return;
-  const add = async (files) => {
-    for (const file of files) {
-      const row = made("li", {}, made("div", { className: "what" }, made("strong", {}, file.name),
-        made("progress", { ariaLabel: `Upload of ${file.name}` }), made("span", {}, "Starting…")));
-      $("transfers").append(row);
-      try {
-        await send(`${base}/${encodeURIComponent(file.name)}`, file, row);
-        row.remove(); say(`${file.name} is here.`);
-      } catch (error) {
-        row.querySelector("progress").remove();
-        row.querySelector("span").className = "bad"; row.querySelector("span").textContent = error.message;
-        row.append(made("button", { type: "button", className: "plain", onclick: () => row.remove() }, "Dismiss"));
-      }
-      await refresh();
-    }
-  };
-  $("files").onchange = async () => { const files = [...$("files").files]; $("files").value = ""; await add(files); };
-  form.ondragover = (event) => { event.preventDefault(); form.classList.add("over"); };
-  form.ondragleave = () => form.classList.remove("over");
-  form.ondrop = (event) => { event.preventDefault(); form.classList.remove("over"); add([...event.dataTransfer.files]); };
-  form.onsubmit = (event) => event.preventDefault();
-}
-
 function fill(rows, empty) {
   $("list").replaceChildren(...rows);
   if (!rows.length) $("list").append(made("li", { className: "quiet" }, empty));
-}
-
-function documentsPage() {
-  const refresh = async () => {
-    const { documents } = await call("GET", "/api/documents");
-    fill(documents.map((file) => row(file.name,
-      [size(file.bytes), file.pages ? `${file.pages} page${file.pages > 1 ? "s" : ""}` : "", file.state === "indexed" ? "searchable" : ""].filter(Boolean).join(" · "),
-      file.state === "indexed" ? "" : `Not readable: ${file.reason}`,
-      remover("Delete", file.name, `/api/documents/${encodeURIComponent(file.name)}`, refresh))), "No documents yet.");
-  };
-  uploads("/api/documents", refresh);
-  refresh().catch((error) => say(error.message));
 }
 
 function keysPage() {
@@ -486,4 +443,4 @@ function signInPage() {
 }
 
 if ($("sign-out")) $("sign-out").onclick = () => call("POST", "/api/sign-out").finally(() => location.assign("/sign-in"));
-({ "sign-in": signInPage, chat: chatPage, documents: documentsPage, keys: keysPage, people: peoplePage, join: joinPage })[page]?.();
+({ "sign-in": signInPage, chat: chatPage, keys: keysPage, people: peoplePage, join: joinPage })[page]?.();
