@@ -6,7 +6,6 @@ end. A missing program is a :class:`GoniError` that names the Debian package to 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import resource
@@ -17,9 +16,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from goni_core.errors import GoniError
+
+if TYPE_CHECKING:
+    import asyncio
 
 log = logging.getLogger(__name__)
 
@@ -144,23 +146,32 @@ def through(
     words = tuple(str(word) for word in argv)
     with tempfile.TemporaryFile() as errors:
         try:
-            done = subprocess.run(
-                words,
-                stdin=source,
-                stdout=sink,
-                stderr=errors,
-                timeout=timeout,
-                cwd="/",
-                env=dict(env),
-                check=False,
+            process = subprocess.Popen(
+                words, stdin=source, stdout=sink, stderr=errors, cwd="/", env=dict(env)
             )
         except FileNotFoundError as error:
             raise missing(words[0]) from error
+        _filters.add(process)
+        try:
+            process.wait(timeout)
         except subprocess.TimeoutExpired as error:
             name = Path(words[0]).name
             raise GoniError(f"{name} did not end within {timeout:g} s", code="timeout") from error
+        finally:
+            process.kill()  # nothing, when it has ended
+            process.wait()
+            _filters.discard(process)
         errors.seek(0)
-        return Completed(words, done.returncode, b"", errors.read(ERRORS_KEPT))
+        return Completed(words, process.returncode, b"", errors.read(ERRORS_KEPT))
+
+
+_filters: set[subprocess.Popen[bytes]] = set()
+
+
+def end_filters() -> None:
+    """Kill every child that a :func:`through` of another thread waits for."""
+    for process in tuple(_filters):
+        process.kill()
 
 
 def become(argv: Sequence[Argument]) -> NoReturn:
@@ -207,16 +218,19 @@ async def spawn(
     argv: Sequence[Argument],
     *,
     env: Mapping[str, str] | None = None,
-    stdout: int = asyncio.subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
     stderr: int | None = None,
 ) -> asyncio.subprocess.Process:
     """Start a long-running child; the caller supervises it."""
+    # Here, because it takes longer to load than a confined reader to read a page.
+    import asyncio  # noqa: PLC0415
+
     words = [str(word) for word in argv]
     log.debug("starting %s", words[0])
     try:
         return await asyncio.create_subprocess_exec(
             *words,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
             env={**os.environ, **(env or {})},

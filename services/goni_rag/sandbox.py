@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from goni_core import files, run
-from goni_core.errors import GoniError
+from goni_core.errors import GoniError, Unavailable
 from goni_rag.confine import NOT_CONFINED, READER, Limits
 
 WORKPLACE = Path("/var/tmp")  # noqa: S108 - unnamed files only; on a disk, unlike /tmp
@@ -82,6 +83,17 @@ def tool(argv: Sequence[str], document: IO[bytes], limits: Limits) -> Iterator[O
         yield outcome
 
 
+def stop() -> None:
+    """End all confined processes for good, and let whoever waits for them fail: the service ends,
+    and a document that takes minutes must not hold it up.
+    """
+    _stopped.set()
+    run.end_filters()
+
+
+_stopped = threading.Event()
+
+
 @contextmanager
 def _confined(words: Sequence[str], document: IO[bytes], limits: Limits) -> Iterator[Outcome]:
     files.check_room(WORKPLACE, limits.output)
@@ -100,6 +112,8 @@ def _confined(words: Sequence[str], document: IO[bytes], limits: Limits) -> Iter
             if error.code != "timeout":
                 raise
             end, said = End.TIME, ""
+        if _stopped.is_set():
+            raise Unavailable("the service is stopping")
         output.seek(0)
         yield Outcome(end, output, said[:SAID])
 

@@ -14,7 +14,7 @@ from goni_core import fields, log, paths, web
 from goni_core.contract import plain
 from goni_core.http import Service
 from goni_core.serve import Listener, serve, unix_or_inherited
-from goni_rag import files_api, folders, store, upkeep
+from goni_rag import files_api, folders, sandbox, store, upkeep
 from goni_rag.embed import Embedder
 from goni_rag.health import Examiner
 from goni_rag.library import Library
@@ -38,6 +38,7 @@ async def run() -> None:
             listening = unix_or_inherited("rag", paths.rag_socket())
             await serve([Listener(app, listening)], alive=lambda: _alive(library))
     finally:
+        sandbox.stop()
         library.close()
         await engine.close()
         await itself.close()

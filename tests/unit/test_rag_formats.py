@@ -49,9 +49,10 @@ def with_words(read: Extract, words: str) -> Section:
     return holding[0]
 
 
-@pytest.mark.parametrize("kind", ["docx", "odt", "html"])
+@pytest.mark.parametrize("kind", ["docx", "odt", "html", "markdown"])
 def test_texts_have_headings_and_rows_with_names(found, kind: str):
-    read = found(f"house.{kind}", getattr(papers, kind)(BLOCKS))
+    ending = {"markdown": "md"}.get(kind, kind)
+    read = found(f"house.{ending}", getattr(papers, kind)(BLOCKS))
     assert with_words(read, KEY).heading == "House > Keys"
     assert with_words(read, "house & garden").heading == "House"
     assert with_words(read, LADDER).heading == "House > Tools"

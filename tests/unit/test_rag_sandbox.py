@@ -261,3 +261,32 @@ def test_a_missing_tool_is_named(document):
 def test_who_could_not_be_confined_is_told_from_who_says_so(document):
     """A forged document may make its reader end with that status; that is no fault of ours."""
     assert end_of(document, f"sys.exit({confine.NOT_CONFINED})")[0] is End.FAILED
+
+
+def test_a_service_that_stops_waits_for_no_document(document):
+    """In a process of its own, because stopping is for good."""
+    code = """
+import sys, threading, time
+from goni_core import run
+from goni_core.errors import Unavailable
+from goni_rag import sandbox
+from goni_rag.confine import Limits
+
+def read():
+    try:
+        with open("/dev/null", "rb") as document:
+            with sandbox.tool(["sleep", "600"], document, Limits(cpu_s=200)):
+                print("it slept")
+    except Unavailable:
+        print("stopped")
+
+thread = threading.Thread(target=read)
+thread.start()
+while not run._filters:
+    time.sleep(0.05)
+time.sleep(0.5)
+sandbox.stop()
+thread.join()
+"""
+    done = run.run([sys.executable, "-c", code], timeout=240)
+    assert done.text == "stopped\n"

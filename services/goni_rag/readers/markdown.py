@@ -1,7 +1,8 @@
 """Markdown: plain text whose headings say where a passage stands.
 
 Headings as in CommonMark 0.31 (https://spec.commonmark.org/0.31.2/#atx-headings): ATX and setext,
-not inside fenced code. Everything else stays as it was written; people search for what they typed.
+not inside fenced code. Tables become rows that name their columns; everything else
+stays as it was written, since people search for what they typed.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ import re
 from collections.abc import Iterator
 from typing import IO
 
+from goni_rag.readers import tables
 from goni_rag.readers import text as plain
 from goni_rag.records import Writer
 
 ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+TABLE = re.compile(
+    r"^(\|[^\n]*\n)[ ]{0,3}\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*\n((?:\|[^\n]*(?:\n|\Z))+)",
+    re.MULTILINE,
+)
 LONGEST_HEADING = 200
 """Characters of one heading that are kept."""
 
@@ -23,7 +29,27 @@ LONGEST_HEADING = 200
 def read(document: IO[bytes], out: Writer) -> None:
     """All of it, under the headings that it has."""
     for heading, text in sections(plain.decoded(document, out)):
-        out.text(text, heading=heading)
+        for kind, part in _parted(text):
+            if kind == "table":
+                tables.write([_cells(row) for row in part.splitlines()], out, heading)
+            else:
+                out.text(part, heading=heading)
+
+
+def _parted(text: str) -> Iterator[tuple[str, str]]:
+    """``text`` as what stays as it is and tables (GFM 4.10), without their rulers."""
+    start = 0
+    for found in TABLE.finditer(text):
+        if found.start() > start:
+            yield "text", text[start : found.start()]
+        yield "table", found[1] + found[2]
+        start = found.end()
+    if start < len(text):
+        yield "text", text[start:]
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]
 
 
 def sections(text: str) -> Iterator[tuple[str, str]]:
