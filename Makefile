@@ -77,8 +77,12 @@ bench-image: setup ## Boot time and sizes: out/bench/image.json
 bench-engine: setup ## Chat: latency, speed, memory, failures: out/bench/engine.json and engine.svg
 	@$(PY) -m tests.bench.engine $(if $(QUICK),--quick)
 
+.PHONY: bench-update
+bench-update: setup ## Updates: bytes, time and memory: out/bench/update.json
+	@$(PY) -m tests.bench.update
+
 .PHONY: bench
-bench: bench-image bench-engine ## All benches, as one table
+bench: bench-image bench-engine bench-update ## All benches, as one table
 	@$(PY) -m tests.bench.table
 
 .PHONY: format
