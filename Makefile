@@ -94,8 +94,12 @@ bench-engine: setup ## Chat: latency, speed, memory, failures: out/bench/engine.
 bench-flash: setup ## goni-flash against dd and cmp on a loop device, as root: out/bench/flash.json
 	@$(PY) -m tests.bench.flash $(if $(QUICK),--quick)
 
+.PHONY: bench-update
+bench-update: setup ## Updates: bytes, time and memory: out/bench/update.json
+	@$(PY) -m tests.bench.update
+
 .PHONY: bench
-bench: bench-image bench-engine ## All benches, as one table
+bench: bench-image bench-engine bench-update ## All benches, as one table
 	@$(PY) -m tests.bench.table
 
 .PHONY: format

@@ -85,7 +85,7 @@ def build(image: Image, wanted: Wanted, where: str, work: Path, *, level: int = 
     parts, made = [], {}
     for name in catalog.PARTS:
         cut = work / f"goni_{image.version}_x86-64{SUFFIX[name]}"
-        digest = _copy(image.files[name], cut, sizes[name])
+        digest = copy(image.files[name], cut, sizes[name])
         packed = cut.with_name(cut.name + ".zst")
         run(["zstd", f"-{level}", "-q", "-f", cut, "-o", packed], timeout=3600)
         cut.unlink()
@@ -220,7 +220,7 @@ def _targets(listed: Catalog) -> Iterator[str]:
         yield from (delta.target for delta in release.deltas)
 
 
-def _copy(source: Path, target: Path, size: int) -> str:
+def copy(source: Path, target: Path, size: int) -> str:
     """Copy the first ``size`` bytes and return their SHA-256."""
     digest = hashlib.sha256()
     with source.open("rb") as reading, target.open("wb") as writing:

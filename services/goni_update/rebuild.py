@@ -128,7 +128,7 @@ def usr(old: Path, delta: Path, target: Path, work: Path, *, limit: int) -> None
         write_archive(old, head, new_blob, archive)
         for used in (old_blob, new_blob, patch):
             used.unlink()
-        make_erofs(archive, head.superblock, target)
+        make_erofs(archive, head.superblock, target, mkfs=MKFS)
     except (OSError, tarfile.TarError) as error:
         raise GoniError(f"the new /usr can't be rebuilt: {error}", code="rebuild_failed") from error
 
@@ -212,21 +212,28 @@ def _info(entry: Entry) -> tarfile.TarInfo:
 
 
 def make_erofs(
-    archive: Path, superblock: bytes, target: Path, *, mkfs: Sequence[Argument] | None = None
+    archive: Path, superblock: bytes, target: Path, *, mkfs: Sequence[Argument] = MKFS
 ) -> None:
-    """mkfs.erofs as systemd-repart runs it, but from an archive, and with ``superblock``'s own UUID
-    and time.
-    """
-    time = struct.unpack_from("<Q", superblock, 24)[0]
-    raw = superblock[48:64].hex()
-    uuid = "-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:]))
-    argv = [*(mkfs or MKFS), "--quiet", "-U", uuid, f"-T{time}", "--mkfs-time", "-zzstd", "--tar=f"]
-    target.unlink(missing_ok=True)
-    run([*argv, target, archive], timeout=MINUTES)
+    """The image that has ``superblock``, from the files in ``archive``, which is removed."""
+    format_erofs(archive, superblock, target, mkfs=mkfs)
     archive.unlink()
     with target.open("r+b") as sink:
         sink.seek(SUPER_AT)
         sink.write(superblock)
+
+
+def format_erofs(
+    archive: Path, superblock: bytes, target: Path, *, mkfs: Sequence[Argument]
+) -> None:
+    """mkfs.erofs as systemd-repart runs it, but from an archive, and with the UUID and the time in
+    ``superblock``.
+    """
+    time = struct.unpack_from("<Q", superblock, 24)[0]
+    raw = superblock[48:64].hex()
+    uuid = "-".join((raw[:8], raw[8:12], raw[12:16], raw[16:20], raw[20:]))
+    argv = [*mkfs, "--quiet", "-U", uuid, f"-T{time}", "--mkfs-time", "-zzstd", "--tar=f"]
+    target.unlink(missing_ok=True)
+    run([*argv, target, archive], timeout=MINUTES)
 
 
 def efi(old: Path, delta: Path, target: Path, work: Path, *, limit: int) -> None:
