@@ -31,6 +31,10 @@ flash: setup ## Write the image to a stick: asks which, or DEVICE=/dev/sdX PRESE
 flash-wheel: setup ## goni-flash as one installable wheel that trusts this build's key: out/wheels
 	@$(PY) -m image.flash_wheel $(if $(KEY),--certificate $(KEY))
 
+.PHONY: reproduce
+reproduce: setup ## Build twice and compare what isn't signed: out/reproduce; PROFILE=minimal is quicker
+	@$(PY) -m image.reproduce --profile $(PROFILE)
+
 .PHONY: run
 run: setup ## Boot the image in QEMU with the setup page on a loopback port; prints address and PIN
 	@test -e "$$($(PY) -m image.build --print-path --profile $(PROFILE))" || $(MAKE) image
