@@ -41,6 +41,10 @@ release: setup ## Sign the built image as release VERSION=... for CHANNEL=stable
 		$(if $(RELEASE),--release) $(if $(KEYS),--keys $(KEYS)) $(if $(NOTES),--notes $(NOTES)) \
 		$(if $(MINIMUM),--minimum $(MINIMUM)) $(if $(ROLLOUT),--rollout $(ROLLOUT))
 
+.PHONY: reproduce
+reproduce: setup ## Build twice and compare what isn't signed: out/reproduce; PROFILE=minimal is quicker
+	@$(PY) -m image.reproduce --profile $(PROFILE)
+
 .PHONY: run
 run: setup ## Boot the image in QEMU with the setup page on a loopback port; prints address and PIN
 	@test -e "$$($(PY) -m image.build --print-path --profile $(PROFILE))" || $(MAKE) image

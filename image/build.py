@@ -24,7 +24,7 @@ from goni_core.contract import EMBEDDING_FILE
 from goni_core.errors import GoniError, exit_with
 from goni_core.run import stream
 from goni_core.sparse import extent
-from image import bmap, embedding, engine, keys, mkosi, parts, sbom, tools
+from image import bmap, embedding, engine, fixed, keys, mkosi, parts, sbom, tools
 from image.mirror import blame, host_mirror, write_sandbox
 from image.release import home
 
@@ -118,6 +118,8 @@ def build_initrd() -> Path:
     stream(
         [
             *common_options("initrd"),
+            # Its own time, not the last commit's: it is only built when its sources change.
+            *fixed.options("initrd", "image/initrd", "image/common.conf"),
             "--directory=image/initrd",
             f"--output-directory={folder.absolute()}",
             "--force",
@@ -167,6 +169,7 @@ def build_image(profile: str, signing: list[keys.Key], initrd: Path, root: Path)
         stream(
             [
                 *common_options(profile),
+                *fixed.options(name),
                 f"--profile={profile}",
                 f"--output={name}",
                 f"--output-directory={OUT.absolute()}",

@@ -44,6 +44,7 @@ PACKAGES = {
     "dpkg-deb": "dpkg",
     "pkg-config": "pkg-config",
     "qemu-system-x86_64": "qemu-system-x86",
+    "smartctl": "smartmontools",
     "strip": "binutils",
 }
 """Debian packages of the programs that Goni starts on a build host, for the error's hint."""

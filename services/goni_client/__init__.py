@@ -1,0 +1,1 @@
+"""The command ``goni``: what an owner asks of the whole node."""
