@@ -1,4 +1,4 @@
-"""What holds for every test: no traffic but to this machine.
+"""What holds for every test: no traffic but to this machine, no model loaded but for the test.
 
 A fuzzed route may ask for a download; unless a test serves a hub of its own, nobody answers.
 """
@@ -8,3 +8,4 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("GONI_HUB", "https://127.0.0.1:9")
+os.environ.setdefault("GONI_QUIET_S", "3600")

@@ -16,15 +16,17 @@ from pathlib import Path
 from goni_core import contract, paths
 from goni_core.contract import Check, Health, Model
 from goni_core.errors import GoniError
-from goni_engine import device, golden
+from goni_engine import device, golden, verdicts
 from goni_engine.card import EMBEDDING
 from goni_engine.device import Devices
 from goni_engine.embedder import Embedder
 from goni_engine.incoming import Arrivals
 from goni_engine.loader import Loader
+from goni_engine.retests import Retests
 from goni_engine.sticks import Sticks
 from goni_engine.store import Entry, Store
 from goni_engine.supervisor import Supervisor
+from goni_engine.verdicts import Verdicts
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +48,10 @@ class Engine:
         self.embedder = Embedder(paths.engine_dir() / "lib", shipped, threads)
         self.devices = Devices((), cores)
         self._folder = Path()
-        self.supervisor = self._supervise()
+        self._kept = paths.state_dir("engine") / "selftests.json"
+        self._supervise()
         self._checks: tuple[Check, ...] = ()
+        self._testing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Find the models, load the embedding model, run the self-tests."""
@@ -57,13 +61,18 @@ class Engine:
         await asyncio.to_thread(self.store.open)
         await asyncio.to_thread(self.arrivals.open)
         programs = await asyncio.to_thread(self._probe)
-        self.supervisor = self._supervise()
+        kept = self._supervise()
+        await asyncio.to_thread(kept.open)
+        self._testing = asyncio.create_task(self.retests.run())
         self._checks = (programs, await self._test_embeddings())
         for check in self._checks:
             log.log(logging.INFO if check.ok else logging.ERROR, "%s: %s", check.name, check.detail)
 
     async def stop(self) -> None:
         """End every llama-server, free the embedding model."""
+        if self._testing:
+            self._testing.cancel()
+            await asyncio.wait([self._testing])
         await self.sticks.close()
         await self.supervisor.close()
         await self.embedder.close()
@@ -81,7 +90,7 @@ class Engine:
 
     def health(self) -> Health:
         """What the self-tests found, and what runs now."""
-        checks = (*self._checks, self._device(), self._chat(), self._tested())
+        checks = (*self._checks, self._device(), self._chat(), self.retests.check())
         ok = all(check.ok for check in checks)
         return Health("engine", ok, self.devices.words if ok else "", checks)
 
@@ -114,8 +123,12 @@ class Engine:
             return ("unusable", reason) if reason else ("loaded", "")
         return self.supervisor.state(entry.id)
 
-    def _supervise(self) -> Supervisor:
-        return Supervisor(Loader(self.program, self._folder, self.devices))
+    def _supervise(self) -> Verdicts:
+        build = verdicts.build_of(paths.engine_dir(), self.devices)
+        kept = Verdicts(self._kept, build)
+        self.supervisor = Supervisor(Loader(self.program, self._folder, self.devices, kept))
+        self.retests = Retests(self.supervisor, kept, self.store.all)
+        return kept
 
     def _device(self) -> Check:
         """What it runs on, and how fast that came out with real answers."""
@@ -125,13 +138,6 @@ class Engine:
             if stats.tokens_per_second
         ]
         return Check("device", True, "; ".join([self.devices.words, *speeds]))
-
-    def _tested(self) -> Check:
-        """The self-tests of the models that were loaded since the start."""
-        tests = self.supervisor.tests()
-        failed = [f"{test.name}: {test.detail}" for test in tests if not test.ok]
-        words = "; ".join(failed) or f"{len(tests)} loaded and tested"
-        return Check("chat numbers", not failed, words)
 
     def _probe(self) -> Check:
         try:

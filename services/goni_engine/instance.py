@@ -22,7 +22,8 @@ _TAKEN = re.compile(r"^Rss(?:Anon|Shmem):\s+(\d+) kB$", re.MULTILINE)
 @dataclass
 class Instance:
     """A loaded model. ``users`` are the requests that hold it; ``leaving``: it makes room for
-    another one as soon as they are done; ``answered``: it has given a whole answer.
+    another one as soon as they are done; ``answered``: it has given a whole answer. ``leases`` is
+    how often it was used.
     """
 
     entry: Entry
@@ -32,6 +33,7 @@ class Instance:
     watchdog: Watchdog
     gpu: bool
     users: int = 0
+    leases: int = 0
     leaving: bool = False
     answered: bool = False
     since: float = field(default_factory=time.monotonic)

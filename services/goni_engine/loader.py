@@ -8,7 +8,6 @@ import secrets
 import time
 from pathlib import Path
 
-from goni_core.contract import Check
 from goni_core.errors import GoniError
 from goni_engine import device, selftest, watchdog
 from goni_engine import plan as plans
@@ -20,6 +19,7 @@ from goni_engine.llama_server import LlamaServer, LoadFailed
 from goni_engine.plan import Plan
 from goni_engine.seats import Seats
 from goni_engine.store import Entry
+from goni_engine.verdicts import Verdicts
 from goni_engine.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -29,15 +29,15 @@ LOAD_S, LOAD_RATE = 120.0, 50 << 20
 
 
 class Loader:
-    """Starts llama-servers. ``folder`` (private to this process) takes their sockets; ``tests``
-    has what the last self-test of each model found.
+    """Starts llama-servers. ``folder`` (private to this process) takes their sockets; ``verdicts``
+    keeps what the self-tests find.
     """
 
-    def __init__(self, program: Path, folder: Path, devices: Devices) -> None:
+    def __init__(self, program: Path, folder: Path, devices: Devices, verdicts: Verdicts) -> None:
         self._program = program
         self._folder = folder
         self._devices = devices
-        self.tests: dict[str, Check] = {}
+        self.verdicts = verdicts
 
     def own_memory(self) -> int:
         """Bytes that are free now on GPUs with memory of their own; takes a second on such."""
@@ -99,12 +99,12 @@ class Loader:
                     server.service, plan.slots, guesses=entry.beside.guesses
                 )
         except selftest.Failed as error:
-            self.tests[entry.id] = Check(entry.id, False, error.message)
+            await asyncio.to_thread(self.verdicts.note, entry, False, error.message)
             raise LoadFailed(f"the self-test failed: {error.message}") from error
         except TimeoutError as error:
             raise LoadFailed("the self-test took too long") from error
         except GoniError as error:
             code = "load_killed" if not server.alive else ""
             raise LoadFailed("the engine stopped during the self-test", code=code) from error
-        self.tests[entry.id] = Check(entry.id, True, result.words)
+        await asyncio.to_thread(self.verdicts.note, entry, True, result.words)
         return watchdog.patience(plans.BATCH, result.speed)

@@ -13,11 +13,12 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from goni_core.contract import Check, ModelStats
+from goni_core.contract import ModelStats
 from goni_core.errors import Unavailable
 from goni_engine import plan as plans
+from goni_engine.crashes import Crashes
 from goni_engine.instance import Instance
 from goni_engine.llama_server import LoadFailed
 from goni_engine.loader import Loader
@@ -28,23 +29,6 @@ log = logging.getLogger(__name__)
 
 BUSY_S = 300.0
 """Seconds that a request for another model waits for the loaded ones' answers to end."""
-CALM_S = 300.0
-"""A model that ran this long, or gave a whole answer, starts its back-off anew."""
-
-
-@dataclass(frozen=True)
-class Crash:
-    """When a model's server last ended by itself, and how often in a row."""
-
-    at: float
-    times: int
-
-    @property
-    def pause(self) -> float:
-        """Seconds to wait before the next start: 0.5, 1, 2 … 30. Whoever asks meanwhile waits, so
-        it grows only for what ends again and again without having answered.
-        """
-        return float(min(0.5 * 2 ** (self.times - 1), 30.0))
 
 
 class Supervisor:
@@ -55,10 +39,12 @@ class Supervisor:
         self._memory = memory
         self._instances: dict[str, Instance] = {}
         self._unusable: dict[str, str] = {}
-        self._crashes: dict[str, Crash] = {}
+        self._crashes = Crashes()
         self._lock = asyncio.Lock()
         self._loading: tuple[str, asyncio.Task[Instance]] | None = None
         self._released = asyncio.Event()
+        self._examining = ""
+        self._used = time.monotonic()
 
     @contextlib.asynccontextmanager
     async def lease(self, entry: Entry) -> AsyncIterator[Instance]:
@@ -68,14 +54,46 @@ class Supervisor:
         """
         instance = self.loaded(entry.id)
         if instance is None or instance.leaving or instance.outdated(entry):
+            self._make_way(entry.id)
             instance = await self._ready(entry)
         instance.users += 1
+        instance.leases += 1
         try:
             yield instance
         finally:
             instance.users -= 1
-            instance.used = time.monotonic()
+            instance.used = self._used = time.monotonic()
             self._released.set()
+
+    async def examine(self, entry: Entry) -> bool:
+        """Load ``entry`` for its self-test, and unload it unless somebody came to use it; False
+        when there is no room without sending another model away.
+
+        Raises what :meth:`lease` does; :class:`Unavailable` (``gave_way``) when somebody wanted
+        another model meanwhile.
+        """
+        memory = await asyncio.to_thread(self._free)
+        try:
+            plans.choose(entry.usable_card(), memory, [])
+        except Unavailable:
+            return False
+        self._examining = entry.id
+        try:
+            async with self.lease(entry):
+                pass
+        finally:
+            self._examining = ""
+        async with self._lock:
+            await self._settle()
+            instance = self.loaded(entry.id)
+            if instance and not instance.users and instance.leases == 1:
+                await self._stop(entry.id)
+        return True
+
+    def quiet_s(self) -> float:
+        """Seconds since a model was last used; 0 while one is used or loaded."""
+        users = any(instance.users for instance in self._instances.values())
+        return 0.0 if users or self._lock.locked() else time.monotonic() - self._used
 
     def state(self, model: str) -> tuple[str, str]:
         """A model's state as in ``contract.Model``, and the reason when it is unusable."""
@@ -95,18 +113,14 @@ class Supervisor:
         running = (self.loaded(model) for model in sorted(self._instances))
         return [instance.stats() for instance in running if instance]
 
-    def tests(self) -> list[Check]:
-        """What the models' self-tests found since the start."""
-        return list(self._loader.tests.values())
-
     async def forget(self, model: str) -> None:
         """Stop the model, whatever runs on it, and forget what is known of it."""
         async with self._lock:
             await self._settle()
             await self._stop(model)
             self._unusable.pop(model, None)
-            self._crashes.pop(model, None)
-            self._loader.tests.pop(model, None)
+            self._crashes.forget(model)
+            await asyncio.to_thread(self._loader.verdicts.forget, model)
 
     async def close(self) -> None:
         """Stop everything."""
@@ -129,9 +143,23 @@ class Supervisor:
                 # Shielded: a caller who hangs up doesn't undo a load that others wait for.
                 task = asyncio.create_task(self._load(entry, plan))
                 self._loading = (entry.id, task)
-                instance = await asyncio.shield(task)
+                instance = await self._loaded_by(task)
                 self._loading = None
             return instance
+
+    async def _loaded_by(self, task: asyncio.Task[Instance]) -> Instance:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if task.cancelled() and not (me and me.cancelling()):
+                raise Unavailable("somebody wanted another model", code="gave_way") from None
+            raise
+
+    def _make_way(self, model: str) -> None:
+        """End the load of a model that is only to be tested, when somebody wants another one."""
+        if self._loading and self._loading[0] == self._examining != model:
+            self._loading[1].cancel()
 
     async def _settle(self) -> None:
         """Wait for a load whose caller has gone, and bury instances that ended by themselves."""
@@ -142,31 +170,15 @@ class Supervisor:
             self._loading = None
         for model, instance in list(self._instances.items()):
             if not instance.server.alive:
-                self._note_crash(model, instance)
+                self._crashes.note(model, instance)
                 await self._stop(model)
-
-    def _note_crash(self, model: str, instance: Instance) -> None:
-        now = time.monotonic()
-        before = self._crashes.get(model)
-        calm = instance.answered or now - instance.since > CALM_S
-        crash = Crash(now, 1 if calm or before is None else before.times + 1)
-        self._crashes[model] = crash
-        if not instance.watchdog.hung:
-            log.error(
-                "llama-server for %s ended by itself, %d in a row; starts again after %.1f s",
-                model,
-                crash.times,
-                crash.pause,
-            )
 
     async def _check(self, entry: Entry) -> None:
         if not await asyncio.to_thread(entry.path.exists):
             raise gone()
         if entry.id in self._unusable:
             raise _unusable(self._unusable[entry.id])
-        crash = self._crashes.get(entry.id)
-        if crash:
-            await asyncio.sleep(max(0.0, crash.at + crash.pause - time.monotonic()))
+        await asyncio.sleep(self._crashes.left(entry.id))
 
     async def _room(self, entry: Entry) -> Plan:
         """A plan for ``entry`` for which there is memory, once others have made room for it.

@@ -18,10 +18,12 @@ from goni_core.errors import Unavailable
 from goni_engine import plan as plans
 from goni_engine import store
 from goni_engine.device import Devices
+from goni_engine.instance import Instance
 from goni_engine.loader import Loader
-from goni_engine.plan import Memory
+from goni_engine.plan import Memory, Plan
 from goni_engine.store import Entry
 from goni_engine.supervisor import Supervisor
+from goni_engine.verdicts import Verdicts
 from tests.integration.engine_node import check_built
 from tests.models import write_tiny_chat_model
 
@@ -55,11 +57,12 @@ class Scarce:
 
 
 @asynccontextmanager
-async def supervising(room: int) -> AsyncIterator[Supervisor]:
+async def supervising(room: int, kind: type[Loader] = Loader) -> AsyncIterator[Supervisor]:
     check_built()
     folder = Path(tempfile.mkdtemp(prefix="goni-room-"))
     memory = Scarce(room)
-    loader = Loader(paths.engine_dir() / "bin/llama-server", folder, Devices((), 2))
+    verdicts = Verdicts(folder / "selftests.json")
+    loader = kind(paths.engine_dir() / "bin/llama-server", folder, Devices((), 2), verdicts)
     supervisor = memory.supervisor = Supervisor(loader, memory)
     try:
         yield supervisor
@@ -147,5 +150,50 @@ def test_memory_that_is_promised_but_not_taken_is_not_given_twice(
             assert instance.pending >= entries["a"].bytes // 2
             assert instance.pending < instance.plan.needed
             assert instance.size >= instance.plan.needed
+
+    run(scenario)
+
+
+class Slow(Loader):
+    """Takes for ever over the model "a", of which it says that it has begun."""
+
+    begun = asyncio.Event()
+
+    async def load(self, entry: Entry, plan: Plan) -> Instance:
+        if entry.id == "a":
+            self.begun.set()
+            await asyncio.Event().wait()
+        return await super().load(entry, plan)
+
+
+def test_a_test_in_the_background_gives_way_to_a_person(entries: dict[str, Entry]) -> None:
+    async def scenario() -> None:
+        async with supervising(room_for(entries["a"], 3.0), Slow) as supervisor:
+            testing = asyncio.create_task(supervisor.examine(entries["a"]))
+            await asyncio.wait_for(Slow.begun.wait(), 60)
+            await asyncio.wait_for(use(supervisor, entries["b"]), 60)
+            with pytest.raises(Unavailable) as ended:
+                await testing
+            assert ended.value.code == "gave_way"
+            assert loaded(supervisor) == {"b"}
+
+    run(scenario)
+
+
+def test_a_test_in_the_background_sends_nobody_away_and_leaves_no_trace(
+    entries: dict[str, Entry],
+) -> None:
+    async def scenario() -> None:
+        async with supervising(room_for(entries["a"], 1.0)) as supervisor:
+            await use(supervisor, entries["a"])
+            assert not await supervisor.examine(entries["b"])
+            assert loaded(supervisor) == {"a"}
+        async with supervising(room_for(entries["a"], 2.0)) as supervisor:
+            assert await supervisor.examine(entries["b"])
+            assert loaded(supervisor) == set()
+            person = asyncio.create_task(use(supervisor, entries["b"]))
+            assert await supervisor.examine(entries["b"])
+            await person
+            assert loaded(supervisor) == {"b"}
 
     run(scenario)
