@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
@@ -22,6 +22,7 @@ from goni_core.errors import GoniError
 
 if TYPE_CHECKING:
     import asyncio
+    import socket
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +174,39 @@ def end_filters() -> None:
     """Kill every child that a :func:`through` of another thread waits for."""
     for process in tuple(_filters):
         process.kill()
+
+
+def beside(
+    argv: Sequence[Argument], channel: socket.socket, *, env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a child that serves us on ``channel``, its standard input, in ``/`` and with no
+    environment but ``env``.
+    """
+    words = [str(word) for word in argv]
+    nowhere = subprocess.DEVNULL
+    try:
+        return subprocess.Popen(
+            words, stdin=channel.fileno(), stdout=nowhere, stderr=nowhere, cwd="/", env=dict(env)
+        )
+    except FileNotFoundError as error:
+        raise missing(words[0]) from error
+
+
+def fork(task: Callable[[], None]) -> int:
+    """Do ``task`` in a copy of this process, which then ends; its id. For programs of a single
+    thread, which wait for it.
+    """
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        task()
+        status = 0
+    except BaseException as error:
+        os.write(2, type(error).__name__.encode())
+    finally:
+        os._exit(status)
 
 
 def become(argv: Sequence[Argument]) -> NoReturn:

@@ -1,12 +1,12 @@
-"""The inside of the sandbox: ``python -m goni_rag.confine LIMITS PROGRAM ...``, which gives up all
-that reading one document doesn't need, for good, before the first byte of it is looked at.
+"""The inside of the sandbox: a process gives up all that reading one document doesn't need, for
+good, before the first byte of it is looked at.
 
-    limits -> no new privileges, no capabilities -> Landlock -> seccomp -> the program
+    limits -> no new privileges, no capabilities -> Landlock -> seccomp -> reading
 
 What is left: the document as standard input, standard output and error (files whose size is
-limited), and reading what belongs to the system and to Goni's code. ``PROGRAM`` is ``reader`` (our
-own, in this process) or the absolute path of a tool such as poppler's, which is executed. The
-other side is ``sandbox``.
+limited), and reading what belongs to the system and to Goni's code. Our own readers are forked
+(``nursery``) and go on; ``python -m goni_rag.confine LIMITS PROGRAM ...`` becomes a tool such as
+poppler's. The other side is ``sandbox``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_PDEATHSIG = 1
 CAPABILITY_VERSION_3 = 0x20080522
-READER = "reader"
 NOT_CONFINED = 120
 """Exit status when it could not be done, so nothing was read."""
 
@@ -81,7 +80,7 @@ def enter(limits: Limits, program: Path | None = None) -> None:
     _checked(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _drop_capabilities(libc)
     executable = [program, *map(Path, LOADERS)] if program else []
-    landlock.restrict(_readable(), executable, sys.stdin.fileno())
+    landlock.restrict(_readable(), executable, 0)
     seccomp.restrict(execute=program is not None)
 
 
@@ -103,20 +102,14 @@ def _checked(result: int) -> None:
 
 
 def main() -> None:
-    """The command that ``sandbox`` starts."""
+    """The command that ``sandbox`` starts for a tool."""
     limits, program, *rest = sys.argv[1:]
-    ours = program == READER
     try:
-        enter(Limits.from_words(limits), None if ours else Path(program))
+        enter(Limits.from_words(limits), Path(program))
     except (GoniError, OSError) as error:
         print(error, file=sys.stderr)
         sys.exit(NOT_CONFINED)
-    if not ours:
-        run.become([program, *rest])
-    # Only now: even its imports happen inside.
-    from goni_rag import reader  # noqa: PLC0415
-
-    reader.main(*rest)
+    run.become([program, *rest])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import mimetypes
+import os
 import sys
 from typing import Any
 
@@ -17,24 +18,29 @@ from goni_rag.records import Writer
 from goni_rag.sections import Unreadable
 
 
-def main(kind: str) -> None:
-    """Read standard input as ``kind`` and end."""
+def prepare() -> None:
+    """What has to be so before any reader is loaded."""
     # openpyxl would load it for nothing: half a second and a lot of address space.
     absent: Any = None
     sys.modules["numpy"] = absent
     # It would read /etc/mime.types as soon as it is asked, and fail.
     mimetypes.knownfiles.clear()
-    out = Writer(sys.stdout.buffer)
-    try:
-        module = importlib.import_module(f"goni_rag.readers.{Kind(kind).value}")
-        module.read(sys.stdin.buffer, out)
-    except Unreadable as error:
-        out.unreadable(error.code)
-    except MemoryError:
-        out.gave_up("memory")
-    except RecursionError:
-        out.gave_up("nested")
-    except Exception as error:  # whatever a parser makes of a forged file
-        print(type(error).__name__, file=sys.stderr)
-        out.gave_up("damaged")
-    out.end()
+
+
+def main(kind: str) -> None:
+    """Read standard input as ``kind`` and write its records to standard output."""
+    with os.fdopen(0, "rb", closefd=False) as document, os.fdopen(1, "wb", closefd=False) as sink:
+        out = Writer(sink)
+        try:
+            module = importlib.import_module(f"goni_rag.readers.{Kind(kind).value}")
+            module.read(document, out)
+        except Unreadable as error:
+            out.unreadable(error.code)
+        except MemoryError:
+            out.gave_up("memory")
+        except RecursionError:
+            out.gave_up("nested")
+        except Exception as error:  # whatever a parser makes of a forged file
+            os.write(2, type(error).__name__.encode())
+            out.gave_up("damaged")
+        out.end()

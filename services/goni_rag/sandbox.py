@@ -8,6 +8,7 @@ somebody else's data.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import shutil
@@ -24,12 +25,16 @@ from typing import IO
 
 from goni_core import files, run
 from goni_core.errors import GoniError, Unavailable
-from goni_rag.confine import NOT_CONFINED, READER, Limits
+from goni_rag.confine import NOT_CONFINED, Limits
+from goni_rag.nursery import Nurseries
 
 WORKPLACE = Path("/var/tmp")  # noqa: S108 - unnamed files only; on a disk, unlike /tmp
 CODE = Path(__file__).parents[1]
+PACKAGES = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
 DOCUMENT = "/proc/self/fd/0"
 """How a confined tool opens its document by name."""
+ALONE = ("-P", "-S", "-m")
+"""Python without what installations add to its start: it would take as long as most documents."""
 TRUE = "/usr/bin/true"
 WALL_FACTOR = 3
 """Seconds on the clock for each CPU second: others may be using the machine."""
@@ -67,8 +72,13 @@ class Outcome:
 @contextmanager
 def reader(kind: str, document: IO[bytes], limits: Limits) -> Iterator[Outcome]:
     """Our own reader for ``kind`` (``reader``) let loose on ``document``."""
-    with _confined([READER, kind], document, limits) as outcome:
-        yield outcome
+    with _prepared(document, limits) as output, tempfile.TemporaryFile() as errors:
+        with _nurseries.one(_environment()) as nursery:
+            status = nursery.read(
+                kind, limits, (document, output, errors), limits.cpu_s * WALL_FACTOR
+            )
+        errors.seek(0)
+        yield _outcome(status, output, errors.read(SAID))
 
 
 @contextmanager
@@ -89,6 +99,7 @@ def stop() -> None:
     """
     _stopped.set()
     run.end_filters()
+    _nurseries.end()
 
 
 _stopped = threading.Event()
@@ -96,26 +107,38 @@ _stopped = threading.Event()
 
 @contextmanager
 def _confined(words: Sequence[str], document: IO[bytes], limits: Limits) -> Iterator[Outcome]:
-    files.check_room(WORKPLACE, limits.output)
-    argv = [sys.executable, "-P", "-s", "-m", "goni_rag.confine", limits.words(), *words]
-    document.flush()
-    os.lseek(document.fileno(), 0, os.SEEK_SET)
-    with tempfile.TemporaryFile(dir=WORKPLACE) as output:
+    argv = [sys.executable, *ALONE, "goni_rag.confine", limits.words(), *words]
+    wall = limits.cpu_s * WALL_FACTOR
+    with _prepared(document, limits) as output:
+        status, said = None, b""
         try:
-            done = run.through(
-                argv, document, output, timeout=limits.cpu_s * WALL_FACTOR, env=_environment()
-            )
-            end, said = _end(done.returncode), done.stderr.decode("utf-8", errors="replace")
-            if done.returncode == NOT_CONFINED:
-                check()
+            done = run.through(argv, document, output, timeout=wall, env=_environment())
+            status, said = done.returncode, done.stderr
         except GoniError as error:
             if error.code != "timeout":
                 raise
-            end, said = End.TIME, ""
-        if _stopped.is_set():
-            raise Unavailable("the service is stopping")
-        output.seek(0)
-        yield Outcome(end, output, said[:SAID])
+        yield _outcome(status, output, said)
+
+
+@contextmanager
+def _prepared(document: IO[bytes], limits: Limits) -> Iterator[IO[bytes]]:
+    """A file for what is written, when there is room for it; ``document`` at its beginning."""
+    files.check_room(WORKPLACE, limits.output)
+    document.flush()
+    os.lseek(document.fileno(), 0, os.SEEK_SET)
+    with tempfile.TemporaryFile(dir=WORKPLACE) as output:
+        yield output
+
+
+def _outcome(status: int | None, output: IO[bytes], said: bytes) -> Outcome:
+    """What an exit status means; None is for one that was killed for its time."""
+    if _stopped.is_set():
+        raise Unavailable("the service is stopping")
+    if status == NOT_CONFINED:
+        check()
+    output.seek(0)
+    words = said.decode("utf-8", errors="replace")[:SAID]
+    return Outcome(End.TIME if status is None else _end(status), output, words)
 
 
 @functools.cache
@@ -124,7 +147,7 @@ def check() -> None:
 
     Asked when a process says that it wasn't, which one that reads a hostile document may say too.
     """
-    words = [sys.executable, "-P", "-s", "-m", "goni_rag.confine", Limits().words(), TRUE]
+    words = [sys.executable, *ALONE, "goni_rag.confine", Limits().words(), TRUE]
     with Path(os.devnull).open("rb") as nothing, tempfile.TemporaryFile() as output:
         done = run.through(words, nothing, output, timeout=60, env=_environment())
     if done.returncode != 0:
@@ -137,10 +160,14 @@ def _environment() -> dict[str, str]:
     return {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        "PYTHONPATH": str(CODE),
+        "PYTHONPATH": os.pathsep.join([str(CODE), *PACKAGES]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_THREAD_LIMIT": "1",
     }
+
+
+_nurseries = Nurseries([sys.executable, *ALONE, "goni_rag.nursery"])
+atexit.register(_nurseries.end)
 
 
 def _end(status: int) -> End:

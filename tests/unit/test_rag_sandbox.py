@@ -15,7 +15,7 @@ import pytest
 
 from goni_core import run
 from goni_core.errors import GoniError
-from goni_rag import confine, landlock, sandbox
+from goni_rag import confine, extract, landlock, sandbox
 from goni_rag.confine import Limits
 from goni_rag.sandbox import End
 
@@ -290,3 +290,47 @@ thread.join()
 """
     done = run.run([sys.executable, "-c", code], timeout=240)
     assert done.text == "stopped\n"
+
+
+def test_readers_that_died_are_replaced(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_text("some text")
+    assert extract.read(path).sections
+    for nursery in sandbox._nurseries._all:
+        nursery.process.kill()
+        nursery.process.wait()
+    assert extract.read(path).sections
+
+
+def test_a_reader_is_gone_when_its_document_is_read(tmp_path: Path, document):
+    with (
+        (tmp_path / "out").open("wb") as output,
+        sandbox._nurseries.one(sandbox._environment()) as nursery,
+    ):
+        process = Path(f"/proc/{nursery.process.pid}/task/{nursery.process.pid}/children")
+        assert nursery.read("text", LIMITS, (document, output, output), 60) == 0
+        assert process.read_text() == ""
+
+
+def test_a_reader_that_takes_too_long_is_killed(tmp_path: Path, document):
+    (tmp_path / "large").write_bytes("ä".encode() * (8 << 20))
+    with (
+        (tmp_path / "out").open("wb") as output,
+        (tmp_path / "large").open("rb") as large,
+        sandbox._nurseries.one(sandbox._environment()) as nursery,
+    ):
+        assert nursery.read("text", LIMITS, (large, output, output), 0.005) is None
+        assert nursery.read("text", LIMITS, (document, output, output), 60) == 0
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path):
+    """Landlock could not tell a pipe from another."""
+    reading, writing = os.pipe()
+    with (
+        (tmp_path / "out").open("wb") as output,
+        os.fdopen(reading, "rb") as pipe,
+        sandbox._nurseries.one(sandbox._environment()) as nursery,
+    ):
+        os.close(writing)
+        status = nursery.read("text", LIMITS, (pipe, output, output), 60)
+    assert status == confine.NOT_CONFINED
