@@ -38,7 +38,7 @@ class Node:
         *,
         host: str = "127.0.0.1",
         prefix: tuple[str, ...] = (),
-        more: tuple[str, ...] = (),
+        more: tuple[str, ...] = ("--no-discovery",),
     ) -> None:
         self.base, self.host = base, host
         base.mkdir(parents=True, exist_ok=True)
