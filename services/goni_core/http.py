@@ -179,6 +179,16 @@ class Peer(Service):
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=4),
         )
 
+    def unreachable(self, error: Exception) -> Unavailable:
+        refused = _certificate_fault(error)
+        if not refused:
+            return super().unreachable(error)
+        return Unavailable(
+            f"{self.name} shows a certificate that is refused: {refused}",
+            hint="it is another node at that address, or one of the two clocks is wrong",
+            code="peer_refused",
+        )
+
     async def ask(
         self, method: str, path: str, json: object = None, *, limit: int, seconds: float
     ) -> dict[str, Any]:
@@ -220,6 +230,15 @@ async def https_status(port: int, *, timeout: float) -> int:
         except httpx.HTTPError as error:
             reason = "no connection" if isinstance(error, httpx.ConnectError) else "no answer"
             raise Unavailable(f"port {port}: {reason}", code="https_unavailable") from error
+
+
+def _certificate_fault(error: BaseException | None) -> str:
+    """What OpenSSL has against the other side's certificate, when that is why ``error`` came."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return str(error.verify_message)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _object(body: bytes) -> dict[str, Any]:

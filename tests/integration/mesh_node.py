@@ -143,7 +143,7 @@ def reachable(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
-def eventually(true: Callable[[], bool], seconds: float = 60.0) -> float:
+def eventually(true: Callable[[], bool], seconds: float = 120.0) -> float:
     """Wait until ``true()`` is; returns how many seconds that took."""
     began = time.monotonic()
     while not true():
