@@ -78,6 +78,7 @@
     GET    /health                    Health
     GET    /status                    MeshStatus
     GET    /peers                     {"peers": [PeerState]}
+    GET    /nearby                    {"nodes": [Nearby]}: who announces itself on the network
     POST   /household                 {"name", "node_name", "password"} -> 201 {"recovery"}: the
                                       code to write down, shown this once; 409 in a household
     PUT    /password                  {"password", "new"}
@@ -370,6 +371,22 @@ class PeerState:
     version: str
     seen: float
     words: str
+
+
+@dataclass(frozen=True)
+class Nearby:
+    """A node that announces itself on the network; nothing of it is proved. ``state``: alone,
+    waiting (for an owner who types its PIN), member, inviting. ``hint`` tells members of one
+    household apart from others; ``port`` is the channel's.
+    """
+
+    id: str
+    state: str
+    hint: str
+    version: str
+    addresses: tuple[str, ...]
+    port: int
+    pairing_port: int
 
 
 @dataclass(frozen=True)

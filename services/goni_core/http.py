@@ -266,6 +266,16 @@ class Peer(Service):
         self._tls = tls
         self._session = None
 
+    def unreachable(self, error: Exception) -> Unavailable:
+        refused = _certificate_fault(error)
+        if not refused:
+            return super().unreachable(error)
+        return Unavailable(
+            f"{self.name} shows a certificate that is refused: {refused}",
+            hint="it is another node at that address, or one of the two clocks is wrong",
+            code="peer_refused",
+        )
+
     async def ask(
         self, method: str, path: str, json: object = None, *, limit: int, seconds: float
     ) -> dict[str, Any]:
@@ -320,6 +330,15 @@ async def https_status(port: int, *, timeout: float) -> int:
 
 def _dumped(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _certificate_fault(error: BaseException | None) -> str:
+    """What OpenSSL has against the other side's certificate, when that is why ``error`` came."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return str(error.verify_message)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif asked.command == "fingerprint":
             show_fingerprint(paths.state_dir("mesh"), as_json=asked.json)
         elif asked.command == "serve":
-            settings = service.Settings(asked.host, asked.port, asked.pairing_port)
+            settings = service.Settings(asked.host, asked.port, asked.pairing_port, asked.discovery)
             asyncio.run(service.run(settings, today))
         else:
             answer = COMMANDS[asked.command](asked)
@@ -158,6 +158,7 @@ def _remove(asked: argparse.Namespace) -> dict[str, Any]:
 COMMANDS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "status": lambda asked: call("GET", "/status"),
     "peers": lambda asked: call("GET", "/peers"),
+    "nearby": lambda asked: call("GET", "/nearby"),
     "fields": lambda asked: call("GET", "/fields"),
     "found": _found,
     "offer": lambda asked: call("POST", "/offer"),
@@ -196,6 +197,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--pairing-port", type=int, default=pairing_api.PORT, help="pairing (%(default)s)"
     )
+    serve.add_argument(
+        "--no-discovery", dest="discovery", action="store_false", help="announce nothing"
+    )
     found = commands.add_parser("found", help="begin a household with this node")
     found.add_argument("name", metavar="NAME", help="the household's")
     found.add_argument("--node-name", required=True, metavar="NAME")
@@ -212,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     plain = {
         "status": "this node in its household",
         "peers": "the other nodes and how they are",
+        "nearby": "who announces itself on the network",
         "fields": "what the household has noted",
         "offer": "wait to be joined; shows a PIN",
         "leave": "forget the household",

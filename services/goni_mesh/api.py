@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import fields, web
-from goni_core.contract import Check, Field, Health, JoinOffer, MeshStatus, plain
+from goni_core.contract import Check, Field, Health, JoinOffer, MeshStatus, Nearby, plain
 from goni_core.errors import BadInput
 from goni_mesh import entries, pairing_api, peers, records, secret
 from goni_mesh.entries import Entry, Shown
@@ -39,6 +39,7 @@ class Mesh:
     pairing: Pairing
     pairing_port: int
     door_changed: Callable[[], None]
+    nearby: Callable[[], list[Nearby]]
 
 
 def application(mesh: Mesh) -> Starlette:
@@ -60,6 +61,9 @@ def _about(mesh: Mesh) -> list[Route]:
     async def listing(request: Request) -> Response:
         return JSONResponse({"peers": [plain(peer) for peer in mesh.peers.states()]})
 
+    async def nearby(request: Request) -> Response:
+        return JSONResponse({"nodes": [plain(one) for one in mesh.nearby()]})
+
     async def authority(request: Request) -> Response:
         root = mesh.household.joined().founding.body["root"]
         return JSONResponse({"certificate": root})
@@ -68,6 +72,7 @@ def _about(mesh: Mesh) -> list[Route]:
         Route("/health", health),
         Route("/status", status),
         Route("/peers", listing),
+        Route("/nearby", nearby),
         Route("/authority", authority),
     ]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import weakref
 from datetime import datetime
@@ -22,7 +23,10 @@ from goni_mesh import identity, keys
 from goni_mesh.household import Household
 from goni_mesh.members import Node
 
+log = logging.getLogger(__name__)
+
 PORT = 7475
+MOST_NAMED = 256
 
 
 class Guard:
@@ -31,6 +35,7 @@ class Guard:
     def __init__(self, household: Household) -> None:
         self._household = household
         self._open: weakref.WeakKeyDictionary[asyncio.Transport, str] = weakref.WeakKeyDictionary()
+        self._named: set[str] = set()
         household.changed.append(self.cut)
 
     def __call__(self, transport: asyncio.Transport) -> str | None:
@@ -39,9 +44,16 @@ class Guard:
         shown = tls.getpeercert(binary_form=True) if tls else None
         node = node_of(shown) if shown else None
         if node not in self._household.peers():
+            self._refused(str(node))
             return None
         self._open[transport] = str(node)
         return node
+
+    def _refused(self, node: str) -> None:
+        """One line for each node that is refused, not for each time."""
+        if node not in self._named and len(self._named) < MOST_NAMED:
+            self._named.add(node)
+            log.warning("refused node %s: it does not belong to this household", node[:16])
 
     def cut(self) -> None:
         """End the connections of nodes that no longer belong."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,6 +16,7 @@ from datetime import datetime
 from goni_core import paths
 from goni_core.serve import Listener, serve, unix_or_inherited
 from goni_mesh import api, channel, channel_api, identity, pairing_api
+from goni_mesh.discovery import Announcement, Discovery
 from goni_mesh.household import Household
 from goni_mesh.pairing import Pairing
 from goni_mesh.peers import Peers
@@ -26,11 +28,12 @@ RENEWAL_DAYS = 30
 
 @dataclass(frozen=True)
 class Settings:
-    """Where strangers and peers reach this node."""
+    """Where strangers and peers reach this node, and whether it says so on the network."""
 
     host: str
     port: int
     pairing_port: int
+    discovery: bool
 
 
 async def run(settings: Settings, today: Callable[[], datetime]) -> None:
@@ -46,14 +49,42 @@ async def run(settings: Settings, today: Callable[[], datetime]) -> None:
         pairing.tidy,
         lambda listening: Listener(pairing_api.application(pairing), listening),
     )
-    household.changed += [members.changed.set, lambda: _renew(household, today())]
-    mesh = api.Mesh(household, peers, pairing, settings.pairing_port, strangers.changed.set)
+    about = functools.partial(_about, settings, household, pairing)
+    discovery = Discovery(about, peers.heard, peers.left)
+    household.changed += [
+        members.changed.set,
+        discovery.changed.set,
+        lambda: _renew(household, today()),
+    ]
+
+    def door_changed() -> None:
+        strangers.changed.set()
+        discovery.changed.set()
+
+    mesh = api.Mesh(
+        household, peers, pairing, settings.pairing_port, door_changed, discovery.nearby
+    )
+    work = [members.keep(), strangers.keep(), *([discovery.keep()] if settings.discovery else [])]
     listening = unix_or_inherited("mesh", paths.mesh_socket())
     try:
-        async with peers.running(), _beside(members.keep(), strangers.keep()):
+        async with peers.running(), _beside(*work):
             await serve([Listener(api.application(mesh), listening)])
     finally:
         household.close()
+
+
+def _about(settings: Settings, household: Household, pairing: Pairing) -> Announcement:
+    waits = pairing.tidy()
+    member = household.state == "member"
+    now = household.roster
+    return Announcement(
+        household.node.id,
+        ("inviting" if waits else "member") if member else ("waiting" if waits else "alone"),
+        now.household if now and member else "",
+        channel_api.VERSION,
+        settings.port,
+        settings.pairing_port,
+    )
 
 
 def _renew(household: Household, today: datetime) -> None:

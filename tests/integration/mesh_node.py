@@ -38,7 +38,7 @@ class Node:
         *,
         host: str = "127.0.0.1",
         prefix: tuple[str, ...] = (),
-        more: tuple[str, ...] = (),
+        more: tuple[str, ...] = ("--no-discovery",),
     ) -> None:
         self.base, self.host = base, host
         base.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def reachable(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
-def eventually(true: Callable[[], bool], seconds: float = 60.0) -> float:
+def eventually(true: Callable[[], bool], seconds: float = 120.0) -> float:
     """Wait until ``true()`` is; returns how many seconds that took."""
     began = time.monotonic()
     while not true():

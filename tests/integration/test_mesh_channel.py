@@ -209,6 +209,7 @@ def test_a_removed_nodes_connection_is_cut_and_its_certificate_useless(
         for node in (first, second):
             assert said(node, tls) == b""
             assert alive(node)
+            assert node.log.count("does not belong to this household") == 1
 
 
 def test_a_node_does_not_talk_to_an_impostor_at_a_members_address(
@@ -231,6 +232,7 @@ def test_a_node_does_not_talk_to_an_impostor_at_a_members_address(
         ):
             heard.append(tls.recv(1000))
     assert heard in ([], [b""])
+    eventually(lambda: "certificate that is refused" in two[0].log)
     two[1].start()
     eventually(lambda: two[0].sees(two[1]))
 

@@ -249,6 +249,18 @@ def test_the_channels_certificate_renews_itself(make: Make) -> None:
     assert identity.channel_certificate(first.folder, TODAY, issuer).startswith(b"-----BEGIN")
 
 
+@pytest.mark.parametrize("year", [2000, 2025, 2026, 2040])
+def test_a_certificate_made_by_a_wrong_clock_holds_for_the_others(make: Make, year: int) -> None:
+    first = make("a")
+    found(first)
+    issuer = first.issuer()
+    assert issuer is not None
+    clock = certificate.latest(datetime(year, 6, 1, tzinfo=UTC), TODAY)
+    read = certificate.read_certificate(identity.channel_certificate(first.folder, clock, issuer))
+    assert read.not_valid_before_utc.year == 2000
+    assert read.not_valid_after_utc > TODAY + certificate.RENEW
+
+
 @pytest.mark.parametrize("pem", ["", "garbage", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n"])
 def test_what_is_no_signing_request_is_refused(pem: str) -> None:
     with pytest.raises(BadInput):
