@@ -279,6 +279,18 @@ def test_a_bad_stick_is_never_called_ready(
 
 
 @as_root
+def test_a_stick_without_a_command_for_zeros_gets_them_written(release: Release) -> None:
+    size = release.image.stat().st_size
+    with lying_disk.disk(size) as stick:
+        with stick.open("r+b") as file:
+            for _ in range(size // len(GARBAGE)):
+                file.write(GARBAGE)
+        done = run(release.image, stick, "--key", release.certificate, "--yes")
+        assert done.returncode == 0, done.stderr
+        assert holds(stick, release.image)
+
+
+@as_root
 def test_a_stick_that_failed_half_way_has_no_partition_table(release: Release) -> None:
     with lying_disk.disk(release.image.stat().st_size, error=20 << 20) as stick:
         with stick.open("r+b") as file:
