@@ -106,6 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def work(given: argparse.Namespace, monitor: Monitor) -> None:
     """Everything from the image's name to a stick that may be unplugged."""
+    if sys.platform != "linux":
+        raise GoniError(
+            "goni-flash writes on Linux only",
+            hint="check SHA256SUMS as SECURITY.md says, and write the .raw with any imager",
+        )
     answers = preseed.load(given.preseed) if given.preseed else None
     # Named disks are judged before anything is fetched or hashed, which takes long.
     named = disks.find(given.device, disks.present()) if given.device else None

@@ -6,13 +6,14 @@ file manager and no half-written mount can get in between. What was put there is
 
 from __future__ import annotations
 
+import shutil
 import struct
 import uuid
 from pathlib import Path
 
 from goni_core import preseed
 from goni_core.errors import BadInput, GoniError
-from goni_core.run import run
+from goni_core.run import missing, run
 
 ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 """UEFI specification, table 5-7."""
@@ -21,6 +22,8 @@ SECTOR = 512
 
 def load(path: Path) -> bytes:
     """The file's bytes, once its content was found good; :class:`BadInput` names what is not."""
+    if not shutil.which("mcopy"):  # found out now, not after the writing
+        raise missing("mcopy")
     try:
         with path.open("rb") as file:
             data = file.read(preseed.LIMIT + 1)

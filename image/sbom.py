@@ -35,8 +35,11 @@ Component = dict[str, Any]
 
 @dataclass(frozen=True)
 class Parts:
-    """Where the build left what it used: apt's packages, locked files, the converted model."""
+    """Where the build left what it used: the initrd's manifest, apt's packages, locked files, the
+    converted model.
+    """
 
+    initrd: Path = Path("out/cache/initrd/initrd.manifest")
     archives: Path = tools.PACKAGES / "cache/apt/archives"
     sources: Path = Path("out/cache/sources")
     model: Path = Path("out/models") / EMBEDDING_FILE
@@ -48,14 +51,21 @@ PARTS = Parts()
 def write(image: Path, target: Path | None = None, parts: Parts = PARTS) -> Path:
     """Describe ``image`` beside it (``.cdx.json``), or in ``target``; where."""
     target = target or image.with_suffix(".cdx.json")
-    try:
-        manifest = fields.parse(image.with_suffix(".manifest").read_bytes())
-    except OSError as error:
-        raise GoniError(f"{image.name} has no manifest beside it", hint="make image") from error
-    made = [*debian(manifest, parts.archives), *pinned(parts.sources), model(parts.model)]
-    document = describe(manifest, made)
+    manifest = _manifest(image.with_suffix(".manifest"))
+    system = debian(manifest, parts.archives)
+    initrd = debian(_manifest(parts.initrd), parts.archives)
+    known = {one["bom-ref"] for one in system}
+    system += [one for one in initrd if one["bom-ref"] not in known]
+    document = describe(manifest, [*system, *pinned(parts.sources), model(parts.model)])
     files.write(target, json.dumps(document, indent=1).encode() + b"\n", mode=0o644)
     return target
+
+
+def _manifest(path: Path) -> fields.Object:
+    try:
+        return fields.parse(path.read_bytes())
+    except OSError as error:
+        raise GoniError(f"there is no {path}", hint="make image") from error
 
 
 def describe(manifest: fields.Object, components: list[Component]) -> dict[str, Any]:

@@ -142,6 +142,36 @@ def test_nothing_is_written_without_a_yes(release: Release, disk: Path) -> None:
     assert start_of(disk, 1 << 20) == before
 
 
+@pytest.mark.parametrize("typed", ["right", "wrong", ""])
+def test_a_person_types_the_disks_name_to_erase_it(
+    release: Release, disk: Path, typed: str
+) -> None:
+    """At a terminal: only the name (or serial number) of that very disk is a yes."""
+    before = start_of(disk, 4096)
+    ours, theirs = os.openpty()
+    words = [sys.executable, "-m", "goni_flash", release.image, disk, "--key", release.certificate]
+    with subprocess.Popen(words, stdin=theirs, stderr=subprocess.PIPE, text=True) as child:
+        os.close(theirs)
+        answer = disk.name if typed == "right" else typed
+        os.write(ours, f"{answer}\n".encode())
+        _, said = child.communicate(timeout=PATIENCE)
+    os.close(ours)
+    assert f"type {disk.name} to erase it" in said
+    if typed == "right":
+        assert child.returncode == 0, said
+        assert holds(disk, release.image)
+    else:
+        assert child.returncode == 1
+        assert "not confirmed; nothing was written" in said
+        assert start_of(disk, 4096) == before
+
+
+def test_without_a_name_and_a_terminal_nothing_is_chosen(release: Release) -> None:
+    done = run(release.image, "--key", release.certificate, "--yes")
+    assert done.returncode == 1
+    assert "no disk was named" in done.stderr
+
+
 @pytest.mark.parametrize("ending", ["", ".zst"])
 def test_a_changed_image_is_refused_before_anything_is_written(
     release: Release, disk: Path, tmp_path: Path, ending: str
@@ -276,6 +306,18 @@ def test_a_bad_stick_is_never_called_ready(
     last = events(done.stdout)[-1]
     assert (last["event"], last["code"]) == ("error", code)
     assert last["hint"]
+
+
+@as_root
+def test_a_stick_without_a_command_for_zeros_gets_them_written(release: Release) -> None:
+    size = release.image.stat().st_size
+    with lying_disk.disk(size) as stick:
+        with stick.open("r+b") as file:
+            for _ in range(size // len(GARBAGE)):
+                file.write(GARBAGE)
+        done = run(release.image, stick, "--key", release.certificate, "--yes")
+        assert done.returncode == 0, done.stderr
+        assert holds(stick, release.image)
 
 
 @as_root

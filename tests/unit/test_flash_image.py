@@ -11,7 +11,7 @@ import pytest
 from goni_core.errors import BadInput, Forbidden, GoniError, NotFound
 from goni_flash import blockmap, signature, source
 from goni_flash.progress import Bar, JsonLines, Monitor, bar
-from image import bmap, keys
+from image import bmap, build, keys
 from tests import disk_image
 
 QUIET = Monitor()
@@ -115,6 +115,23 @@ def test_the_builds_own_key_signs_what_goni_flash_takes(image: Path, tmp_path: P
     words = ["openssl", "pkeyutl", "-verify", "-rawin", "-certin", "-inkey", key.certificate]
     words += ["-in", sums, "-sigfile", f"{sums}.sig"]
     subprocess.run(words, check=True, timeout=60, capture_output=True)
+
+
+@pytest.mark.parametrize("profile", build.PROFILES)
+def test_what_make_image_leaves_is_what_goni_flash_looks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str
+) -> None:
+    monkeypatch.setattr(build, "OUT", tmp_path)
+    image = disk_image.make(build.image_path(profile), size=24 << 20, data=1 << 20)
+    name = build.output_name(profile, build.version())
+    bmap.write(image)
+    sums = build.write_checksums(name)
+    (key,) = (one for one in keys.development(tmp_path / "keys") if one.name == "image")
+    keys.sign(key, sums)
+    build.write_checksums(name)  # a second build: its own list and signature aren't in the list
+    assert set(signature.listed(sums.read_bytes())) == {image.name, f"{name}.bmap"}
+    assert signature.find_list(image) == sums
+    signature.check(source.open_image(image, QUIET), signature.load(key.certificate), QUIET)
 
 
 def test_what_is_not_signed_whole_is_refused(image: Path, tmp_path: Path) -> None:

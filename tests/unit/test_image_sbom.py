@@ -97,17 +97,21 @@ def test_the_document_is_valid_and_lists_everything(
     image = tmp_path / "goni.raw"
     listed = manifest(libone="1:2.0-1", libtwo="1.0", firmware_old="3", gone="9")
     image.with_suffix(".manifest").write_text(json.dumps(listed))
-    parts = sbom.Parts(archives, locks, model)
+    initrd = tmp_path / "initrd.manifest"
+    initrd.write_text(json.dumps(manifest(libone="1:2.0-1", only_initrd="5")))
+    parts = sbom.Parts(initrd, archives, locks, model)
     path = sbom.write(image, parts=parts)
     assert path.name == "goni.cdx.json"
     text = path.read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     found = by_name(json.loads(text)["components"])
-    assert {"libone", "libtwo", "firmware-old", "gone", "thing", "all-MiniLM-L6-v2"} == set(found)
+    assert {"libone", "libtwo", "firmware-old", "gone"} < set(found)
+    assert {"thing", "all-MiniLM-L6-v2", "only-initrd"} < set(found)
+    assert len(found) == len(json.loads(text)["components"]) == 7
     assert found["firmware-old"]["type"] == "firmware"
     assert found["thing"]["licenses"] == [{"license": {"id": "MIT"}}]
     assert found["libone"]["purl"] == "pkg:deb/debian/libone@1%3A2.0-1?arch=all&distro=trixie"
-    assert sbom.unknown(json.loads(text)) == ["firmware-old", "gone"]
+    assert sbom.unknown(json.loads(text)) == ["firmware-old", "gone", "only-initrd"]
     assert sbom.write(image, parts=parts).read_text() == text, "the same build, the same document"
 
 
@@ -156,5 +160,5 @@ def test_another_distributions_manifest_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_image_without_a_manifest_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(GoniError, match="no manifest"):
+    with pytest.raises(GoniError, match="there is no"):
         sbom.write(tmp_path / "x.raw")
