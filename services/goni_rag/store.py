@@ -25,7 +25,7 @@ from goni_rag.embed import REFUSED, Vector
 from goni_rag.folders import Key
 
 EXTRACTOR = "3"
-CHUNKER = "1"
+CHUNKER = "2"
 INDEX_VERSION = f"{EXTRACTOR}.{CHUNKER}"
 """Of extractors and chunker: documents of another are read anew. Terms and vectors have versions of
 their own (``words``, ``embed``), and are made anew from the passages' text.
