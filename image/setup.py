@@ -31,6 +31,7 @@ PACKAGES = (
     "libsystemd-dev",
     "ninja-build",
     "pkg-config",
+    "poppler-data",
     "poppler-utils",
     "python3-venv",
     "python3-dev",
