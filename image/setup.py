@@ -36,6 +36,7 @@ PACKAGES = (
     "ninja-build",
     "openssl",
     "pkg-config",
+    "poppler-data",
     "poppler-utils",
     "python3-venv",
     "python3-dev",

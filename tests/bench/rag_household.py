@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.rows import Row, table
-from tests.household_corpus import Corpus, Question, corpus
+from tests.household_corpus import PEOPLE, SHARED, Corpus, Question, corpus
 from tests.integration import engine_node, rag_node
 
 BENCH = "rag-household"
@@ -45,9 +45,9 @@ class Asked:
         return any(span in "".join(source["text"].split()) for source in self.sources)
 
 
-def rows(seed: int = 1) -> list[Row]:
-    """Every row; takes minutes."""
-    household = corpus(seed)
+def rows(seed: int = 1, people: Sequence[str] = PEOPLE) -> list[Row]:
+    """Every row, of all ``people`` or, for a quick look, of some; takes minutes."""
+    household = _of(corpus(seed), people)
     with tempfile.TemporaryDirectory(prefix="goni-bench-") as folder:
         node = engine_node.Node(Path(folder))
         node.start()
@@ -63,6 +63,13 @@ def rows(seed: int = 1) -> list[Row]:
     for miss in misses(asked):
         print(f"bench: missed {miss.question.file}: {miss.question.text}", file=sys.stderr)
     return [*judged(asked), _unreadable(household, unreadable), _pace(household, seconds)]
+
+
+def _of(household: Corpus, people: Sequence[str]) -> Corpus:
+    """The part of it that ``people`` see."""
+    files = (file for file in household.files if file.owner in (SHARED, *people))
+    questions = (question for question in household.questions if question.owner in people)
+    return Corpus(tuple(files), tuple(questions))
 
 
 def judged(asked: Sequence[Asked]) -> list[Row]:

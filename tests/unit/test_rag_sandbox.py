@@ -18,6 +18,7 @@ from goni_core.errors import GoniError
 from goni_rag import confine, extract, landlock, sandbox
 from goni_rag.confine import Limits
 from goni_rag.sandbox import End
+from tests import papers
 
 LIMITS = Limits(cpu_s=60)
 SECRET = "Anna's diary"
@@ -334,3 +335,20 @@ def test_what_is_no_file_is_not_read(tmp_path: Path):
         os.close(writing)
         status = nursery.read("text", LIMITS, (pipe, output, output), 60)
     assert status == confine.NOT_CONFINED
+
+
+def test_it_holds_where_no_memory_can_become_code(tmp_path: Path):
+    """As in goni-rag.service, whose MemoryDenyWriteExecute= children inherit; PR_SET_MDWE is the
+    kernel's own way to say the same (prctl(2), since Linux 6.3).
+    """
+    (tmp_path / "a.pdf").write_bytes(papers.pdf([["The words of a page."]]))
+    (tmp_path / "a.docx").write_bytes(papers.docx(["The words of a page."]))
+    code = f"""
+import ctypes
+from pathlib import Path
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0:
+    from goni_rag import extract
+    for name in ("a.pdf", "a.docx"):
+        assert "words" in extract.read(Path({str(tmp_path)!r}) / name).sections[0].text
+"""
+    run.run([sys.executable, "-c", code], timeout=240)
