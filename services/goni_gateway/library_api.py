@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import contract, files, web
-from goni_core.errors import BadInput, TooLarge
+from goni_core.errors import BadInput, NotAllowed, TooLarge
 from goni_core.http import ANSWER_TIMEOUT, Service
-from goni_gateway import bodies, callers, gateway, models
+from goni_gateway import bodies, callers, gateway, models, people
 
 
 async def list_models(request: Request) -> Response:
@@ -45,8 +45,14 @@ async def list_documents(request: Request) -> Response:
 async def add_document(request: Request) -> Response:
     person = await callers.person(request)
     path, params = f"/documents/{_name(request)}", {"owner": person.id}
-    rag = gateway.of(request).rag
-    return await _upload(request, rag, path, params, contract.DOCUMENT_LIMIT)
+    gate = gateway.of(request)
+    said = await _upload(request, gate.rag, path, params, contract.DOCUMENT_LIMIT)
+    # Removing a person locks them out first and deletes their documents then: what came in too late
+    # for that goes here.
+    if await gate.database.do(people.locked, person.id):
+        await gate.rag.call("DELETE", path, params=params)
+        raise NotAllowed("you have been removed from this node", code="removed")
+    return said
 
 
 async def remove_document(request: Request) -> Response:
