@@ -4,7 +4,8 @@
     GET    /health                    Health
     GET    /v1/models                 OpenAI's list; each entry's ``goni`` is a Model
     PUT    /models/{name}             body: a GGUF file; 201 and its Model
-    DELETE /models/{name}
+    DELETE /models/{name}             and what lies beside it; NAME.mmproj.gguf or NAME.draft.gguf:
+                                      that file alone
     GET    /stats                     {"models": [ModelStats]}: those that are loaded
     GET    /catalog                   {"hub": address, "models": [Offer]}: what can be downloaded
     POST   /incoming                  {"name", "bytes", "sha256", "tag"} (the last two may be left

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from goni_core import contract, fields, web
 from goni_core.errors import NotFound
-from goni_engine import arrivals_api, chat, embeddings, request, rerank
+from goni_engine import arrivals_api, beside, chat, embeddings, request, rerank
 from goni_engine.card import CHAT, EMBEDDING, RERANK
 from goni_engine.engine import Engine
 from goni_engine.store import SUFFIX, Entry
@@ -75,7 +75,13 @@ class _Routes:
         return JSONResponse(model, status_code=201 if new else 200)
 
     async def delete_model(self, request: Request) -> Response:
-        name = request.path_params["name"].removesuffix(SUFFIX)
+        name = request.path_params["name"]
+        if beside.suffix_of(name):
+            alone = await self._engine.store.remove_beside(name)
+            if alone is not None:
+                await self._engine.came(alone)
+            return Response(status_code=204)
+        name = name.removesuffix(SUFFIX)
         entry = self._engine.store.withdraw(name)
         await self._engine.supervisor.forget(entry.id)
         await self._engine.store.delete(entry)

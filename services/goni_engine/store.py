@@ -162,6 +162,19 @@ class Store:
             found = await asyncio.to_thread(beside.find, self._folder, model, entry.card)
             self._entries[model] = replace(entry, beside=found)
 
+    async def remove_beside(self, name: str) -> Entry | None:
+        """Delete the file ``name`` that lies beside a model, and give that model; the model goes on
+        without it. :class:`NotFound` when there is no such file.
+        """
+        model, path = model_id(name), self._folder / name
+        if not path.is_file():
+            raise gone()
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        await asyncio.to_thread(files.sync_folder, self._folder)
+        await self._look_beside(model)
+        log.info("deleted what lay beside %s", model)
+        return self._entries.get(model)
+
     def withdraw(self, model: str) -> Entry:
         """Take a model off the list before its file goes; :class:`Forbidden` for the image's
         own.

@@ -106,21 +106,17 @@ async def list_origins(request: Request) -> Response:
 
 async def open_origin(request: Request) -> Response:
     await callers.signed_in_owner(request)
-    origin = origins.parsed(await _origin(request))
+    origin = origins.parsed(await bodies.text_of(request, "origin", longest=300))
     opened = await gateway.of(request).database.do(origins.add, origin)
     return JSONResponse(plain(opened), status_code=201)
 
 
 async def close_origin(request: Request) -> Response:
     await callers.signed_in_owner(request)
-    await gateway.of(request).database.do(origins.close, await _origin(request))
+    await gateway.of(request).database.do(
+        origins.close, await bodies.text_of(request, "origin", longest=300)
+    )
     return JSONResponse({"closed": True})
-
-
-async def _origin(request: Request) -> str:
-    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
-    fields.only(body, {"origin"})
-    return fields.text(body, "origin", longest=300)
 
 
 ROUTES = [

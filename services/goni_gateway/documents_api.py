@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import contract, fields, web
-from goni_core.errors import BadInput
+from goni_core.errors import BadInput, NotAllowed
 from goni_core.http import ANSWER_TIMEOUT
-from goni_gateway import answer, bodies, callers, gateway, passage
+from goni_gateway import answer, bodies, callers, gateway, passage, people
 from goni_gateway.people import Person
 
 SPACES = ("private", "shared")
@@ -36,9 +36,15 @@ async def add_document(request: Request) -> Response:
     """The body is the document; the folders in its path are made."""
     person = await callers.person(request)
     params = {"owner": _owner(dict(request.query_params), person)}
-    path = f"/documents/{quote(request.path_params['path'], safe='/')}"
-    rag = gateway.of(request).rag
-    return await passage.upload(request, rag, path, params, contract.DOCUMENT_LIMIT)
+    path, gate = request.path_params["path"], gateway.of(request)
+    place = f"/documents/{quote(path, safe='/')}"
+    said = await passage.upload(request, gate.rag, place, params, contract.DOCUMENT_LIMIT)
+    # Removing a person locks them out first and deletes their documents then: what came in too late
+    # for that goes here.
+    if await gate.database.do(people.locked, person.id):
+        await gate.rag.call("DELETE", "/documents", params={**params, "path": path})
+        raise NotAllowed("you have been removed from this node", code="removed")
+    return said
 
 
 async def remove_document(request: Request) -> Response:

@@ -152,6 +152,12 @@ def lock_out(connection: sqlite3.Connection, owner: Person, person_id: str, name
         connection.execute(statement, (person.id,))
 
 
+def locked(connection: sqlite3.Connection, person_id: str) -> bool:
+    """Whether the person was locked out (:func:`lock_out`), or is gone altogether."""
+    row = connection.execute("SELECT password FROM people WHERE id = ?", (person_id,)).fetchone()
+    return row is None or row["password"] == LOCKED
+
+
 def _is_active_owner(connection: sqlite3.Connection, person_id: str) -> bool:
     """Whether they still are, now: two owners may be removing each other."""
     row = connection.execute("SELECT * FROM people WHERE id = ?", (person_id,)).fetchone()

@@ -70,9 +70,7 @@ async def remove(request: Request) -> Response:
     documents can't be deleted now, the owner sees that and removes them again later.
     """
     owner = await callers.signed_in_owner(request)
-    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
-    fields.only(body, {"name"})
-    name = fields.text(body, "name", longest=people.LONGEST_NAME)
+    name = await bodies.text_of(request, "name", longest=people.LONGEST_NAME)
     gate, person_id = gateway.of(request), request.path_params["person"]
     await gate.database.do(people.lock_out, owner, person_id, name)
     said = await gate.rag.call("DELETE", f"/owners/{person_id}", timeout=ANSWER_TIMEOUT)
@@ -122,7 +120,8 @@ async def change_password(request: Request) -> Response:
 
 async def show_invitation(request: Request) -> Response:
     """Whom an invitation is for. The code comes in the body: addresses end up in logs."""
-    found = await gateway.of(request).database.do(invitations.with_code, await _code(request))
+    code = await bodies.text_of(request, "code", longest=100)
+    found = await gateway.of(request).database.do(invitations.with_code, code)
     return JSONResponse({"name": found.name, "new": not found.person})
 
 
@@ -142,12 +141,6 @@ async def join(request: Request) -> Response:
     response = JSONResponse(plain(person), status_code=201)
     sessions.set_cookie(response, token)
     return response
-
-
-async def _code(request: Request) -> str:
-    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
-    fields.only(body, {"code"})
-    return fields.text(body, "code", longest=100)
 
 
 ROUTES = [

@@ -11,6 +11,7 @@ from pathlib import Path
 from socket import socket
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from goni_core import paths, serve, web
@@ -18,6 +19,7 @@ from goni_core.errors import GoniError
 from goni_core.serve import Listener
 from goni_gateway import (
     account_api,
+    bodies,
     chat_api,
     control,
     dav,
@@ -50,7 +52,9 @@ class Settings:
 
 def application(gate: Gateway) -> Starlette:
     """What the web listener serves, without the outermost layer."""
-    return web.application(routes(), lifespan=gateway.carried(gate))
+    return web.application(
+        routes(), middleware=[Middleware(bodies.Weighed)], lifespan=gateway.carried(gate)
+    )
 
 
 def routes() -> list[BaseRoute]:

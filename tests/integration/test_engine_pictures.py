@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests import projector
 from tests.integration.engine_node import CHAT, Node, ask, running
-from tests.models import write_tiny_chat_model
+from tests.models import TINY, write_tiny_chat_model
 from tests.projector import png, url, write_tiny_projector
 
 PICTURE_TOKENS = 16
@@ -121,3 +123,23 @@ def test_a_projector_goes_with_its_model(client: httpx.Client, node: Node, tmp_p
     assert not list(node.models.glob("gone*"))
     refused = bring(client, "tiny.mmproj.gguf", model)
     assert refused["error"]["code"] == "unsupported_model"
+
+
+def test_a_projector_of_another_model_can_be_taken_away_alone(
+    client: httpx.Client, node: Node, tmp_path: Path
+) -> None:
+    """It has another width than the model: the load fails, and without it succeeds."""
+    content = write_tiny_chat_model(tmp_path / "m").read_bytes()
+    client.put("/models/odd.gguf", content=content).raise_for_status()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projector, "TINY", replace(TINY, width=64))
+        wrong = write_tiny_projector(tmp_path / "p").read_bytes()
+    assert bring(client, "odd.mmproj.gguf", wrong)["complete"]
+    said = client.post(CHAT, json=ask("hello", model="odd"))
+    assert (said.status_code, said.json()["error"]["code"]) == (503, "model_unusable")
+    assert client.delete("/models/odd.draft.gguf").status_code == 404
+    assert client.delete("/models/nothing.mmproj.gguf").status_code == 404
+    assert client.delete("/models/odd.mmproj.gguf").status_code == 204
+    assert client.post(CHAT, json=ask("hello", model="odd")).status_code == 200
+    assert [path.name for path in node.models.glob("odd*")] == ["odd.gguf"]
+    assert client.delete("/models/odd").status_code == 204

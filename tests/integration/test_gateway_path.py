@@ -7,7 +7,10 @@ from __future__ import annotations
 import json
 import os
 import ssl
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -120,6 +123,36 @@ def test_a_removed_persons_documents_are_gone_from_the_disk(
     left = [path for path in household.node.state.rglob("*") if path.is_file()]
     assert not [path for path in left if path.name == "diary.txt"]
     assert "house.txt" in browser.get("/api/documents").text
+
+
+def test_an_upload_that_outlasts_its_persons_removal_leaves_nothing(
+    household: Household, browser: httpx.Client
+) -> None:
+    carol = household.node.joined("Carol")
+    person = carol.get("/api/me").json()["id"]
+    content = b"Carol's letters. " * 20_000
+    begun, removed = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield content[:1000]
+        begun.set()
+        assert removed.wait(60)
+        yield content[1000:]
+
+    headers = {"content-length": str(len(content))}
+    with ThreadPoolExecutor(1) as pool:
+        upload = pool.submit(
+            carol.put, "/api/documents/letters.txt", content=slowly(), headers=headers, timeout=120
+        )
+        assert begun.wait(60)
+        time.sleep(0.5)  # until the gateway has let the upload in
+        said = browser.post(f"/api/people/{person}/remove", json={"name": "Carol"}, timeout=60)
+        assert said.json() == {"removed": True, "documents": 0}
+        removed.set()
+        said = upload.result()
+    assert (said.status_code, said.json()["error"]["code"]) == (401, "removed")
+    left = [path for path in household.node.state.rglob("*") if path.name == "letters.txt"]
+    assert left == []
 
 
 def test_a_file_that_is_no_model_is_refused_with_the_reason(browser: httpx.Client) -> None:

@@ -21,17 +21,27 @@ function time(seconds) {
 
 // --- what is here --------------------------------------------------------------------------
 
+function ends(model) {
+  const path = `/api/models/${encodeURIComponent(model.id)}`;
+  const blind = model.pictures ? remover("Remove projector", model.id, `${path}.mmproj.gguf`, refresh) : "";
+  return made("div", { className: "row" }, blind, remover("Delete", model.id, path, refresh));
+}
+
 async function showModels() {
   const { models } = await call("GET", "/api/models");
   fill(models.map((model) => row(model.id,
-    [kinds[model.kind] ?? model.kind, size(model.bytes), `context ${model.context.toLocaleString()} tokens`, states[model.state] ?? model.state].join(" · "),
-    model.reason, owner && model.id !== "all-MiniLM-L6-v2"
-      ? remover("Delete", model.id, `/api/models/${encodeURIComponent(model.id)}`, refresh) : null)), "No models yet.");
+    [kinds[model.kind] ?? model.kind, size(model.bytes), `context ${model.context.toLocaleString()} tokens`, model.pictures ? "reads pictures" : "", states[model.state] ?? model.state].filter(Boolean).join(" · "),
+    model.reason, owner && model.id !== "all-MiniLM-L6-v2" ? ends(model) : null)), "No models yet.");
 }
 
 // --- the catalog and downloads -------------------------------------------------------------
 
 let offers = [], polling = false;
+
+// Those that this node has a use for.
+async function offered() {
+  return (await call("GET", "/api/catalog")).models.filter((offer) => offer.usable);
+}
 
 function progress(job) {
   const numbers = [job.bytes ? `${size(job.done_bytes)} of ${size(job.bytes)}` : size(job.done_bytes)];
@@ -73,7 +83,7 @@ function card(offer, job) {
     ...(job ? jobView(job, offer.title) : []));
   const end = job ? controls(job, offer.title)
     : offer.here ? [made("span", { className: "quiet" }, "is here")]
-    : [made("button", { type: "button", disabled: !offer.fits || !offer.usable, ariaLabel: `Download: ${offer.title}`, onclick: () => begin({ model: offer.id }) }, "Download")];
+    : [made("button", { type: "button", disabled: !offer.fits, ariaLabel: `Download: ${offer.title}`, onclick: () => begin({ model: offer.id }) }, "Download")];
   return made("li", { className: "offer" }, what, made("div", { className: "row" }, ...end));
 }
 
@@ -102,7 +112,7 @@ async function poll() {
   try {
     while (await showOffers()) await pause(1);
   } finally { polling = false; }
-  offers = (await call("GET", "/api/catalog")).models;
+  offers = await offered();
   await Promise.all([showOffers(), showModels()]);
 }
 
@@ -236,5 +246,5 @@ if (owner) {
     event.preventDefault();
     await begin({ repo: $("repo").value.trim(), file: $("file").value.trim() });
   };
-  call("GET", "/api/catalog").then(({ models }) => { offers = models; return refresh(); }).catch((error) => say(error.message));
+  offered().then((found) => { offers = found; return refresh(); }).catch((error) => say(error.message));
 } else refresh().catch((error) => say(error.message));
