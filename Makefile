@@ -102,8 +102,12 @@ bench-flash: setup ## goni-flash against dd and cmp on a loop device, as root: o
 bench-update: setup ## Updates: bytes, time and memory: out/bench/update.json
 	@$(PY) -m tests.bench.update
 
+.PHONY: bench-rag
+bench-rag: setup ## Documents: rightness, speed, separation: out/bench/rag.json and rag.svg
+	@$(PY) -m tests.bench.rag $(if $(QUICK),--quick)
+
 .PHONY: bench
-bench: bench-image bench-engine bench-update ## All benches, as one table
+bench: bench-image bench-engine bench-rag bench-update bench-flash ## All benches, as one table (as root, for bench-flash)
 	@$(PY) -m tests.bench.table
 
 .PHONY: format

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +20,7 @@ from goni_rag.embed import Embedder
 from goni_rag.index import BATCH
 from goni_rag.metrics import Judgements
 from goni_rag.progress import Progress
-from goni_rag.retrieve import METHODS, Found
+from goni_rag.retrieve import METHODS, Candidates
 from goni_rag.semantic import Semantic
 
 OWNER = "eval"
@@ -123,7 +123,9 @@ async def _ask(
             found = await connections.read(
                 retrieve.candidates, near, (OWNER,), asked[name], vector, DEPTH
             )
-            documents = await connections.read(store.names_of, [one.chunk for one in found])
+            documents = await connections.read(
+                store.names_of, [one.chunk for one in found.passages]
+            )
             for method in METHODS:
                 runs[method][name] = _by_document(found, documents, method)
             said.step()
@@ -131,9 +133,7 @@ async def _ask(
     return runs
 
 
-def _by_document(
-    found: Sequence[Found], documents: Mapping[int, str], method: str
-) -> dict[str, float]:
+def _by_document(found: Candidates, documents: Mapping[int, str], method: str) -> dict[str, float]:
     """Each document's score: its best passage's."""
     best: dict[str, float] = {}
     for passage, score in METHODS[method](found):

@@ -31,14 +31,21 @@ MOST_WORDS = 40
 """Words of a question that count."""
 PART = 0.6
 """Weight of a word that is only part of a compound."""
+MANY = 1000
+"""Passages from which on their number says how much a word tells; a library of three says little
+about words.
+"""
 LEAST_PART = 5
 """Letters of a word that is looked for inside compounds."""
 
+MOST_ROWS = 30_000
+"""Passages that FTS5 may have to look at: of a question's words the rarest choose the candidates,
+and all of them score."""
+
 MATCH = """
-SELECT lexical.rowid FROM lexical
-JOIN chunks c ON c.id = lexical.rowid AND c.owner = :owner
-WHERE lexical MATCH :match
-ORDER BY bm25(lexical, 2.0, 1.5, 1.0, 0.3) LIMIT :depth
+SELECT rowid FROM lexical
+WHERE lexical MATCH :match AND rank MATCH 'bm25(2.0, 1.5, 1.0, 0.3)'
+ORDER BY rank LIMIT :depth
 """
 TERMS = """
 SELECT l.rowid, l.name, l.heading, l.text FROM lexical l
@@ -71,11 +78,17 @@ class Owner:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, and of whom; ``rarity`` is each word's weight."""
+    """What is asked: its words, rarest first; in how many passages each is; its weight in scores
+    and in the share of the question that a passage has; the passages' mean length; the language,
+    as far as can be told.
+    """
 
     words: tuple[Word, ...]
+    counts: tuple[int, ...]
     rarity: tuple[float, ...]
+    weights: tuple[float, ...]
     mean: float
+    language: str
 
 
 def owner(db: sqlite3.Connection, name: str) -> Owner | None:
@@ -88,15 +101,21 @@ def question(db: sqlite3.Connection, owners: Sequence[str], query: str) -> Quest
     """``query`` as words with weights, by what ``owners`` have together."""
     asked = words.language(query)
     codes = [code for code in words.STEMMERS if any(_speaks(db, one, code) for one in owners)]
+    likely = asked or ("en" if "en" in codes or not codes else codes[0])
     if asked:
         codes = [asked, *(code for code in codes if code == "en" and asked != "en")][:2]
     content = words.content(query, asked)[:MOST_WORDS]
     found = [part for word in content for part in _parts(word, codes or ["en"])][: 2 * MOST_WORDS]
     known = [one for name in owners if (one := owner(db, name))]
     passages = sum(one.passages for one in known)
-    rarity = tuple(_rarity(passages, _count(db, known, word)) for word in found)
+    counted = sorted(((_count(db, known, word), word) for word in found), key=lambda one: one[0])
+    counts = tuple(count for count, _ in counted)
+    rarity = tuple(_rarity(passages, count) for count in counts)
+    weights = tuple(_rarity(max(passages, MANY), count) for count in counts)
     mean = sum(one.terms for one in known) / max(1, passages)
-    return Question(tuple(found), rarity, max(1.0, mean))
+    return Question(
+        tuple(word for _, word in counted), counts, rarity, weights, max(1.0, mean), likely
+    )
 
 
 def candidates(db: sqlite3.Connection, name: str, asked: Question, depth: int) -> list[int]:
@@ -105,7 +124,7 @@ def candidates(db: sqlite3.Connection, name: str, asked: Question, depth: int) -
     match = match_expression(asked, whose.number) if whose else ""
     if not match:
         return []
-    values = {"match": match, "owner": name, "depth": depth}
+    values = {"match": match, "depth": depth}
     return [row[0] for row in db.execute(MATCH, values)]
 
 
@@ -113,8 +132,9 @@ def match_expression(asked: Question, number: int) -> str:
     """An FTS5 query for any of the words, every one quoted, so that nothing in it is an operator
     (https://sqlite.org/fts5.html#full_text_query_syntax); "" without any.
     """
-    terms = [variant for word in asked.words for variant in word.variants]
-    parts = [words.trigrams(word.part) for word in asked.words if word.part]
+    chosen = _choosing(asked)
+    terms = [variant for word in chosen for variant in word.variants]
+    parts = [words.trigrams(word.part) for word in chosen if word.part]
     alternatives = [f'{{name heading text}} : "{number}:{term}"' for term in dict.fromkeys(terms)]
     alternatives += [
         'grams : "' + " ".join(f"{number}:{gram}" for gram in part) + '"' for part in parts
@@ -124,8 +144,10 @@ def match_expression(asked: Question, number: int) -> str:
 
 def scores(
     db: sqlite3.Connection, name: str, asked: Question, chunks: Iterable[int]
-) -> dict[int, float]:
-    """The score of each of ``chunks`` that is the owner's; 0 without any of the words."""
+) -> dict[int, tuple[float, float]]:
+    """The score of each of ``chunks`` that is the owner's, and the share of the question's words
+    that is in it, by their weight; both 0 without any of the words.
+    """
     values = {"chunks": json.dumps(list(chunks)), "owner": name}
     whose = owner(db, name)
     if whose is None or not asked.words:
@@ -136,15 +158,15 @@ def scores(
     return found
 
 
-def _score(asked: Question, number: int, fields: Sequence[list[str]]) -> float:
+def _score(asked: Question, number: int, fields: Sequence[list[str]]) -> tuple[float, float]:
     counts = [Counter(field) for field in fields]
     length = len(fields[-1])
     norm = K1 * (1 - B + B * length / asked.mean)
-    total = 0.0
-    for word, rarity in zip(asked.words, asked.rarity, strict=True):
+    total = there = 0.0
+    for word, rarity, weight in zip(asked.words, asked.rarity, asked.weights, strict=True):
         often = sum(
-            weight * count.get(f"{number}:{variant}", 0)
-            for weight, count in zip(FIELDS, counts, strict=True)
+            boost * count.get(f"{number}:{variant}", 0)
+            for boost, count in zip(FIELDS, counts, strict=True)
             for variant in word.variants
         )
         if not often and word.part:
@@ -152,7 +174,20 @@ def _score(asked: Question, number: int, fields: Sequence[list[str]]) -> float:
             often = PART * inside
         if often:
             total += rarity * often * (K1 + 1) / (often + norm)
-    return total
+            there += weight
+    return total, there / sum(asked.weights)
+
+
+def _choosing(asked: Question) -> list[Word]:
+    """The rarest words that are in :data:`MOST_ROWS` passages together, at least one."""
+    chosen: list[Word] = []
+    rows = 0
+    for word, count in zip(asked.words, asked.counts, strict=True):
+        rows += count
+        if chosen and count and rows > MOST_ROWS:
+            break
+        chosen.append(word)
+    return chosen
 
 
 def _parts(word: str, codes: Sequence[str]) -> list[Word]:

@@ -11,7 +11,7 @@ from goni_core.contract import EMBEDDING_DIMENSIONS
 from goni_rag import database, lexical, retrieve, store
 from goni_rag.chunk import Chunk
 from goni_rag.embed import REFUSED
-from goni_rag.retrieve import Found
+from goni_rag.retrieve import Candidates, Found
 from goni_rag.semantic import Semantic
 
 
@@ -136,5 +136,5 @@ def test_long_questions_are_bounded(db):
 
 
 def test_fusion_weighs_both_scores():
-    both = [Found(1, 4.0, 0.5), Found(2, 2.0, 0.5), Found(3, 0.0, -1.0)]
-    assert retrieve.fused(both) == [(1, 1.0), (2, pytest.approx(0.8)), (3, 0.0)]
+    both = (Found(1, 4.0, 0.5), Found(2, 2.0, 0.5), Found(3, 0.0, -1.0))
+    assert retrieve.fused(Candidates(both, 0.6)) == [(1, 1.0), (2, pytest.approx(0.8)), (3, 0.0)]
