@@ -194,6 +194,14 @@ def sign(db: sqlite3.Connection, key: Key, signature: str) -> None:
     )
 
 
+def known(db: sqlite3.Connection) -> dict[Key, Known]:
+    """What is remembered of every file, for comparing with the folders."""
+    rows = db.execute(
+        "SELECT owner, name, sha256, signature, extractor || '.' || chunker FROM documents"
+    )
+    return {(owner, name): Known(*rest) for owner, name, *rest in rows}
+
+
 def known_one(db: sqlite3.Connection, key: Key) -> Known | None:
     """What is remembered of one file."""
     row = db.execute(
