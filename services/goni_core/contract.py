@@ -319,8 +319,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Source:
-    """A retrieved passage: where it stands (``page`` from 1, 0 when the format has none) and its
-    text.
+    """A retrieved passage: where it stands (``page`` from 1, 0 when the format has none), its text,
+    and whose it is.
     """
 
     document: str
@@ -328,6 +328,7 @@ class Source:
     heading: str
     text: str
     score: float
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -410,9 +411,10 @@ def plain(value: Any) -> dict[str, Any]:
 def source_from(value: fields.Object) -> Source:
     """A :class:`Source` from the other side's JSON."""
     return Source(
-        document=fields.text(value, "document"),
+        document=fields.text(value, "document", longest=3000),
         page=fields.integer(value, "page", least=0, most=1 << 31, default=0),
         heading=fields.text(value, "heading", default=""),
         text=fields.text(value, "text", longest=100_000),
         score=float(value.get("score", 0.0)),
+        owner=fields.text(value, "owner", default=""),
     )

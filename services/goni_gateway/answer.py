@@ -18,7 +18,7 @@ from goni_core import contract, fields, web
 from goni_core.contract import Source
 from goni_core.errors import GoniError, Unavailable
 from goni_core.http import ANSWER_TIMEOUT, Incoming, Service
-from goni_gateway import budget, prompt, sse
+from goni_gateway import budget, citations, prompt, sse
 from goni_gateway.budget import Fitted
 from goni_gateway.gateway import Gateway
 from goni_gateway.metrics import Meter
@@ -65,6 +65,7 @@ class Prepared:
 
     body: dict[str, Any]
     goni: dict[str, Any]
+    sources: list[Source]
 
 
 def question_from(body: fields.Object) -> Question:
@@ -110,7 +111,7 @@ def max_tokens_of(body: fields.Object) -> int | None:
 
 async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepared:
     """Everything up to the engine's turn."""
-    sources: list[Source] = []
+    sources: list[Source] | None = None
     notes = list(question.notes)
     if question.documents and (words := prompt.question_of(question.messages)):
         try:
@@ -130,13 +131,15 @@ async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepa
         },
         goni={
             "sources": prompt.shown(fitted.sources),
+            "abstained": sources == [],
             "context_cut": fitted.cut,
             "notes": notes,
         },
+        sources=fitted.sources,
     )
 
 
-async def _fitted(gateway: Gateway, question: Question, sources: list[Source]) -> Fitted:
+async def _fitted(gateway: Gateway, question: Question, sources: list[Source] | None) -> Fitted:
     asked = question.messages, sources, question.max_tokens
     if not question.rest.get("tools"):
         context = await gateway.models.context(question.model)
@@ -163,7 +166,8 @@ async def whole(gateway: Gateway, prepared: Prepared, meter: Meter) -> dict[str,
     """The engine's answer in one piece, with ``goni``."""
     said = await gateway.engine.call("POST", ROUTE, json=prepared.body, timeout=ANSWER_TIMEOUT)
     meter.whole(said)
-    return {**said, "goni": prepared.goni}
+    cited = citations.of(text_of(said), prepared.sources)
+    return {**said, "goni": {**prepared.goni, "citations": cited}}
 
 
 async def opened(gateway: Gateway, prepared: Prepared) -> Incoming:
@@ -218,6 +222,15 @@ def _introduced(block: bytes, goni: dict[str, Any]) -> bytes | None:
             passed[place] = sse.dumped(first)
         return b"".join(map(sse.event, passed))
     return None
+
+
+def text_of(said: dict[str, Any]) -> str:
+    """The text of an answer that came in one piece."""
+    for choice in said.get("choices") or []:
+        text = (choice.get("message") or {}).get("content")
+        if isinstance(text, str):
+            return text
+    return ""
 
 
 def delta_of(chunk: dict[str, Any]) -> str:

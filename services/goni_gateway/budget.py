@@ -48,7 +48,7 @@ class Fitted:
 
 
 def surely_fits(
-    messages: Sequence[Message], sources: Sequence[Source], asked: int | None, context: int
+    messages: Sequence[Message], sources: Sequence[Source] | None, asked: int | None, context: int
 ) -> Fitted | None:
     """The whole prompt when it fits into ``context`` tokens whatever the model's vocabulary: a
     byte is at most one token, and the template's share is guessed high. None when only counting
@@ -61,14 +61,14 @@ def surely_fits(
         return None
     most = TEMPLATE + sum(len(message["content"].encode()) + EACH for message in built)
     answer = asked or max(USUAL_ANSWER, context // 2)
-    return Fitted(built, list(sources), asked, None) if most + answer <= context else None
+    return Fitted(built, list(sources or ()), asked, None) if most + answer <= context else None
 
 
 async def fit(
     engine: Service,
     model: str,
     messages: Sequence[Message],
-    sources: Sequence[Source],
+    sources: Sequence[Source] | None,
     asked: int | None,
 ) -> Fitted:
     """The fullest prompt that leaves room for ``asked`` tokens of answer; :class:`BadInput`
@@ -99,7 +99,7 @@ def _fits(counted: Count, asked: int | None) -> bool:
 
 def _fitted(
     messages: Sequence[Message],
-    sources: Sequence[Source],
+    sources: Sequence[Source] | None,
     steps: int,
     counted: Count,
     asked: int | None,
@@ -113,11 +113,14 @@ def _fitted(
             code="context_length_exceeded",
         )
     kept, chosen = prompt.cut(messages, sources, steps)
-    lost_turns = max(0, steps - len(sources))
+    before, after = len(sources or ()), len(chosen or ())
     shrunk = left if asked is not None and asked > left else None
-    lost = describe(len(sources) - len(chosen), lost_turns, shrunk)
+    lost = describe(before - after, max(0, steps - prompt.source_cuts(sources)), shrunk)
     return Fitted(
-        prompt.build(kept, chosen), chosen, min(asked or left, left), plain(lost) if lost else None
+        prompt.build(kept, chosen),
+        chosen or [],
+        min(asked or left, left),
+        plain(lost) if lost else None,
     )
 
 

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import fields
-from goni_core.contract import plain
+from goni_core.contract import Source, plain
 from goni_core.errors import NotFound
 from goni_core.http import Incoming
 from goni_gateway import (
@@ -26,6 +26,7 @@ from goni_gateway import (
     bodies,
     callers,
     chats,
+    citations,
     gateway,
     models,
     pictures,
@@ -53,6 +54,7 @@ class Exchange:
     question: str
     model: str
     goni: dict[str, Any]
+    sources: list[Source]
     pictures: tuple[Picture, ...] = ()
     pieces: list[str] = field(default_factory=list)
     stored: bool = False
@@ -65,6 +67,7 @@ class Exchange:
         if self.stored or (stopped and not text):
             return
         self.stored = True
+        self.goni = {**self.goni, "citations": citations.of(text, self.sources)}
         entry = Entry("assistant", text, self.model, self.goni, stopped)
         # Shielded: it is the hang-up itself that ends this task.
         with anyio.CancelScope(shield=True):
@@ -143,7 +146,10 @@ async def _answer(
         prepared: Prepared = await answer.prepare(gate, person, question)
         await place.reached()
         incoming = await answer.opened(gate, prepared)
-        exchange = Exchange(gate, person, chat_id, text, question.model, prepared.goni, shown)
+        exchange = Exchange(
+            *(gate, person, chat_id, text, question.model),
+            *(prepared.goni, prepared.sources, shown),
+        )
         # The slot is free before the answer is stored.
         held.push_async_callback(exchange.store, stopped=True)
         held.enter_context(place)
@@ -160,6 +166,7 @@ async def _followed(
         exchange.pieces.append(answer.delta_of(sse.parsed(data)))
         if data == b"[DONE]":
             await exchange.store(stopped=False)
+            yield sse.event(sse.dumped({"choices": [], "goni": exchange.goni}))
         yield sse.event(data)
 
 

@@ -141,7 +141,7 @@ def _changed(path: Path, key: Key, known: dict[Key, Known]) -> Read | None:
     sha256 = folders.digest(path)
     if before and (before.sha256, before.version) == (sha256, store.INDEX_VERSION):
         return None
-    reading = library.read(file)
+    reading = library.read(path)
     entry = Entry(
         *(*key, file.bytes, sha256, file.signature),
         *(reading.pages, reading.state, reading.reason, file.modified),

@@ -165,7 +165,7 @@ class Library:
                 await self.connections.write(store.sign, key, file.signature)
                 return
             async with self._extracting:
-                reading = await asyncio.to_thread(read, file)
+                reading = await asyncio.to_thread(read, path)
             now = folders.look(path)
             if now is None or now.signature == file.signature:
                 break
@@ -208,14 +208,14 @@ def content_id(file: File) -> str:
     return file.signature if file.bytes > DOCUMENT_LIMIT else folders.digest(file.path)
 
 
-def read(file: File) -> Reading:
-    """What can be had from a file; blocking."""
-    if file.bytes > DOCUMENT_LIMIT:
+def read(path: Path) -> Reading:
+    """What can be had from the file at ``path``; blocking."""
+    if path.stat().st_size > DOCUMENT_LIMIT:
         return Reading("unreadable", f"the file is larger than {DOCUMENT_LIMIT >> 20} MiB")
     try:
-        found = extract.read(file.path)
+        found = extract.read(path)
     except Unreadable as error:
         return Reading("unreadable", error.message)
     except OSError as error:
         return Reading("unreadable", f"the disk doesn't give the file back ({error.strerror})")
-    return Reading("indexed", found.note, found.pages, chunk.split(found, file.path.name))
+    return Reading("indexed", found.note, found.pages, chunk.split(found, path.name))

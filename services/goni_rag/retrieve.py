@@ -50,7 +50,7 @@ UNLIKE = 0.0
 """The cosine similarity that counts as nothing in common."""
 
 PASSAGE = """
-SELECT d.name, c.page, c.heading, c.text FROM chunks c
+SELECT d.name, c.page, c.heading, c.text, c.owner FROM chunks c
 JOIN documents d ON d.id = c.document AND d.owner = c.owner
 WHERE c.id = :chunk AND c.owner IN (:owner, :shared)
 """
@@ -179,10 +179,9 @@ def ranked(scores: Mapping[int, float]) -> list[tuple[int, float]]:
 
 def _source(db: sqlite3.Connection, owner: str, chunk: int, score: float) -> Source:
     values = {"chunk": chunk, "owner": owner, "shared": SHARED}
-    name, page, heading, text = db.execute(PASSAGE, values).fetchone()
-    return Source(name, page, heading, text, score)
+    name, page, heading, text, whose = db.execute(PASSAGE, values).fetchone()
+    return Source(name, page, heading, text, score, whose)
 
 
 METHODS = {"lexical": by_words, "semantic": by_meaning, "fused": fused}
-"""The ways to rank, by the names that ``eval`` gives them."""
 """The ways to rank, by the names that ``eval`` gives them."""

@@ -75,14 +75,28 @@ def test_an_answer_names_its_sources(client: openai.OpenAI, behind: StandIn) -> 
     behind.sources = [source("cats.pdf", "The cat is blue.", page=3), source("a.txt", "x", page=0)]
     answer = client.chat.completions.create(model="tiny", messages=HELLO)
     assert answer.choices[0].message.content == "Hello there"
+    private = {"space": "private", "heading": ""}
     assert goni(answer)["sources"] == [
-        {"n": 1, "document": "cats.pdf", "page": 3, "heading": "", "quote": "The cat is blue."},
-        {"n": 2, "document": "a.txt", "page": 0, "heading": "", "quote": "x"},
+        {**private, "n": 1, "document": "cats.pdf", "page": 3, "quote": "The cat is blue."},
+        {**private, "n": 2, "document": "a.txt", "page": 0, "quote": "x"},
     ]
+    assert goni(answer)["abstained"] is False
     assert goni(answer)["context_cut"] is None
-    assert "[1] cats.pdf, page 3" in behind.asked[0]["messages"][0]["content"]
+    assert "[1] cats.pdf, page 3" in behind.asked[0]["messages"][1]["content"]
     assert answer._request_id is not None
     assert answer._request_id.startswith("req-")
+
+
+def test_when_the_documents_are_silent_the_model_and_the_app_are_told(
+    client: openai.OpenAI, behind: StandIn
+) -> None:
+    answer = client.chat.completions.create(model="tiny", messages=HELLO)
+    assert goni(answer)["abstained"] is True
+    assert behind.asked[0]["messages"][1]["content"].startswith("Nothing was found")
+    off: Any = {"goni": {"documents": False}}
+    answer = client.chat.completions.create(model="tiny", messages=HELLO, extra_body=off)
+    assert goni(answer)["abstained"] is False
+    assert behind.asked[1]["messages"] == HELLO
 
 
 def test_the_search_is_for_the_person_who_asks(

@@ -104,18 +104,27 @@ function rendered(text) {
   });
 }
 
-function sourceList(sources) {
-  const items = sources.map(({ n, document: file, page: number, heading, quote }) =>
-    made("li", {}, made("details", {},
+// A source opens to its passage, the quoted words marked in it, and from there to the file.
+function sourceList(sources, citations) {
+  const items = sources.map(({ n, space, document: file, page: number, heading, quote }) => {
+    const said = citations.filter((citation) => citation.n === n && citation.quote).map(({ quote }) => quote);
+    const quotes = said.length ? [...new Set(said)] : [quote];
+    const link = `/api/files?${new URLSearchParams({ space: space ?? "private", path: file })}`;
+    return made("li", {}, made("details", {},
       made("summary", {}, `[${n}] ${file}${number ? `, page ${number}` : ""}`),
-      made("blockquote", {}, heading ? made("strong", {}, `${heading} `) : "", quote))));
+      made("blockquote", {}, heading ? made("strong", {}, `${heading} `) : "", quotes.join(" … ")),
+      made("p", {}, made("a", { href: link, download: file.slice(file.lastIndexOf("/") + 1) }, "Get the file"))));
+  });
   return made("div", { className: "sources" }, made("h2", {}, "Sources"), made("ol", {}, ...items));
 }
 
 function extras(goni, stopped, silent) {
   const notes = [silent ? "The model ended without saying anything. Ask again, or in other words." : "",
     ...(goni?.notes ?? []), goni?.context_cut?.words, stopped ? "Stopped before the end." : ""];
-  const found = goni?.sources?.length ? [sourceList(goni.sources)] : [];
+  if (goni?.abstained) notes.push("Nothing in your documents bears on this question.");
+  const unsupported = (goni?.citations ?? []).filter(({ quote }) => !quote);
+  if (unsupported.length) notes.push("Not everything in this answer is in the sources that it names.");
+  const found = goni?.sources?.length ? [sourceList(goni.sources, goni.citations ?? [])] : [];
   return [...notes.filter(Boolean).map((note) => made("p", { className: "note" }, note)), ...found];
 }
 
