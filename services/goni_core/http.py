@@ -176,7 +176,11 @@ class Peer(Service):
             base_url=f"{'https' if tls else 'http'}://{where}:{port}",
             timeout=TIMEOUT,
             trust_env=False,
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=4),
+            # Kept for less than the other side keeps it (goni_core.serve): a handshake costs more
+            # than all that idle nodes have to say.
+            limits=httpx.Limits(
+                max_connections=32, max_keepalive_connections=4, keepalive_expiry=25.0
+            ),
         )
 
     def unreachable(self, error: Exception) -> Unavailable:
