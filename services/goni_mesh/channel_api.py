@@ -20,14 +20,17 @@ from goni_mesh.peers import Address
 VERSION = "0.1.0"
 
 
-def application(household: Household, heard: Callable[[str, Address], None]) -> Starlette:
-    """The channel's ASGI application; ``heard`` learns at which address a peer says to be."""
+def application(household: Household, asked: Callable[[str, Address, str], None]) -> Starlette:
+    """The channel's ASGI application; ``asked`` learns at which address a peer says to be, and the
+    digest of its roster.
+    """
 
     async def health(request: Request) -> Response:
         peer = _peer(request, household)
         port = request.query_params.get("port", "")
         if request.client and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536:
-            heard(peer, (request.client.host.removeprefix("::ffff:"), int(port)))
+            address = request.client.host.removeprefix("::ffff:"), int(port)
+            asked(peer, address, request.query_params.get("digest", ""))
         now = household.joined()
         name = now.members.standing[household.node.id].name
         said = {"name": name, "version": VERSION, "words": "well", "digest": sync.digest(now)}

@@ -49,6 +49,7 @@ class _Peer:
     version: str = ""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    spared: bool = False
 
 
 class Peers:
@@ -96,6 +97,15 @@ class Peers:
         if peer.answered is None or time.monotonic() - peer.answered > self._beat:
             peer.wake.set()
 
+    def asked(self, node: str, address: Address, digest: str) -> None:
+        """A peer, told by its key, asked this node how it is and said what it has. When that is
+        the same, this node needn't ask as well: one beat is enough for two.
+        """
+        self.heard(node, address)
+        peer, now = self._peers.get(node), self._household.roster
+        if peer is not None and peer.client is not None and now and digest == sync.digest(now):
+            peer.answered, peer.spared = time.monotonic(), True
+
     def left(self, node: str) -> None:
         """Somebody says that ``node`` has gone: look at once."""
         if node in self._peers:
@@ -137,8 +147,10 @@ class Peers:
     async def _keep_up(self, peer: _Peer) -> None:
         try:
             while True:
-                peer.wake.clear()
-                await self._beat_once(peer)
+                if peer.wake.is_set() or not peer.spared:
+                    peer.wake.clear()
+                    await self._beat_once(peer)
+                peer.spared = False
                 pause = self._beat * random.uniform(0.8, 1.2)  # noqa: S311 - only not in step
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -179,7 +191,10 @@ class Peers:
             peer.address = address
         # With the port it learns where this node is, from the connection that proved who it is.
         said = await peer.client.ask(
-            "GET", f"/health?port={self._port}", limit=HEALTH_LIMIT, seconds=HEALTH_S
+            "GET",
+            f"/health?port={self._port}&digest={sync.digest(self._household.joined())}",
+            limit=HEALTH_LIMIT,
+            seconds=HEALTH_S,
         )
         if self._household.store.reached().get(peer.node.id) != address:
             self._household.store.remember(peer.node.id, *address)

@@ -102,7 +102,7 @@ def _channel_port(
     def listener(listening: socket.socket) -> Listener:
         tls = channel.context(ssl.PROTOCOL_TLS_SERVER)
         channel.arm(tls, household, today())
-        app = channel_api.application(household, peers.heard)
+        app = channel_api.application(household, peers.asked)
         return Listener(app, listening, tls=tls, guard=guard)
 
     def wanted() -> object:
