@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.setup()
     arguments = _parser().parse_args(argv)
     try:
-        asyncio.run(_serve(arguments))
+        serving.run(_serve(arguments))
     except GoniError as error:
         exit_with(error)
     return 0

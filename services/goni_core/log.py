@@ -42,5 +42,5 @@ def setup(*, verbose: bool = False) -> None:
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True
     )
-    for chatty in ("httpx", "httpcore", "uvicorn.access"):
+    for chatty in ("aiohttp", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -11,16 +11,19 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp
 from systemd import daemon
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 HEAD_S = 20.0
 """Seconds that the head of a request may take to arrive."""
@@ -150,6 +153,12 @@ def bind_tcp(host: str, port: int) -> socket.socket:
 def unix_or_inherited(name: str, path: Path) -> socket.socket:
     """The socket named ``name`` from systemd, or one bound at ``path``."""
     return inherited(name) or bind_unix(path)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """``asyncio.run`` on uvloop, which handles an event of a stream in half of the time."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
 
 
 async def serve(

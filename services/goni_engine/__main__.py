@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "serve":
-            asyncio.run(_serve())
+            serve.run(_serve())
         elif arguments.command == "models":
             asyncio.run(_models(as_json=arguments.json))
         elif arguments.command == "check":

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from goni_core import contract, fields, web
 from goni_core.errors import BadInput, GoniError, Unavailable
-from goni_core.http import Incoming, NoConnection
+from goni_core.http import Incoming, NoConnection, Timeout
 from goni_engine.instance import Instance
 from goni_engine.refusal import refusal
 from goni_engine.request import Request, reduced
@@ -31,6 +31,8 @@ BODY_LIMIT = 24 << 20
 JSON = {"Content-Type": "application/json"}
 T = TypeVar("T")
 TRIES = 5
+WATCHED = Timeout(None)
+"""No limit: it is the watchdog that notices a server which computes nothing."""
 COUNT_PATH = "/v1/chat/completions/input_tokens"
 
 
@@ -85,7 +87,7 @@ async def _begun(
     try:
         with instance.watchdog.reading(request.pictures):
             async with stream(
-                "POST", path, content=request.content(turn), headers=JSON
+                "POST", path, content=request.content(turn), headers=JSON, timeout=WATCHED
             ) as upstream:
                 began = True
                 yield upstream
@@ -166,7 +168,7 @@ async def _stream(upstream: Incoming, instance: Instance, send: Send) -> None:
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     try:
-        async for block in upstream.blocks():
+        while block := await upstream.read():
             await send({"type": "http.response.body", "body": block, "more_body": True})
     except Unavailable:
         # Too late for a status: OpenAI's clients raise on an event with an error in it.

@@ -43,7 +43,7 @@ class LlamaServer:
     def __init__(self, process: asyncio.subprocess.Process, folder: Path, socket: Path) -> None:
         # It closes the connection after a stream without saying so: the next request on it would
         # be lost half of the time.
-        self.service = http.Service("the engine", socket, kept=0)
+        self.service = http.Service("the engine", socket, reuse=False)
         self._process = process
         self._folder = folder
         self._said: deque[str] = deque(maxlen=20)

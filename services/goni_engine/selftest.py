@@ -154,7 +154,7 @@ async def _ask(service: http.Service, number: str, turn: Turn) -> Said:
     return Said(str(answer.get("content", "")), steps, _number(speed, 0.0))
 
 
-_TIMEOUT = http.Timeout(LONGEST_S, connect=5.0)
+_TIMEOUT = http.Timeout(LONGEST_S)
 
 
 def _step(step: fields.Object) -> Step:

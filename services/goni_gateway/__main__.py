@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from pathlib import Path
 
-from goni_core import errors, log
+from goni_core import errors, log, serve
 from goni_core.errors import BadInput, GoniError
 from goni_gateway import request_id, service
 
@@ -18,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     request_id.mark_logs()
     try:
         listen = _address(options.listen) if options.listen else None
-        asyncio.run(service.run(service.Settings(listen, options.certificate, options.key)))
+        serve.run(service.run(service.Settings(listen, options.certificate, options.key)))
     except GoniError as error:
         errors.exit_with(error)
 

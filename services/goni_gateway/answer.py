@@ -19,6 +19,7 @@ from goni_core.contract import Source
 from goni_core.errors import GoniError
 from goni_core.http import ANSWER_TIMEOUT, Incoming, Service
 from goni_gateway import budget, prompt, sse
+from goni_gateway.budget import Fitted
 from goni_gateway.gateway import Gateway
 from goni_gateway.metrics import Meter
 from goni_gateway.people import Person
@@ -116,15 +117,13 @@ async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepa
         except (GoniError, TimeoutError) as error:
             log.warning("answering without documents: %s", getattr(error, "code", "timeout"))
             notes.append(NO_DOCUMENTS)
-    fitted = await budget.fit(
-        gateway.engine, question.model, question.messages, sources, question.max_tokens
-    )
+    fitted = await _fitted(gateway, question, sources)
     return Prepared(
         body={
             **question.rest,
             "model": question.model,
             "messages": fitted.messages,
-            "max_tokens": fitted.max_tokens,
+            **({"max_tokens": fitted.max_tokens} if fitted.max_tokens else {}),
             "stream": question.stream,
             "goni": {"person": person.id},
         },
@@ -134,6 +133,15 @@ async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepa
             "notes": notes,
         },
     )
+
+
+async def _fitted(gateway: Gateway, question: Question, sources: list[Source]) -> Fitted:
+    asked = question.messages, sources, question.max_tokens
+    if not question.rest.get("tools"):
+        context = await gateway.models.context(question.model)
+        if fitted := budget.surely_fits(*asked, context):
+            return fitted
+    return await budget.fit(gateway.engine, question.model, *asked)
 
 
 async def _search(rag: Service, person: Person, query: str) -> list[Source]:
@@ -156,41 +164,53 @@ async def opened(gateway: Gateway, prepared: Prepared) -> Incoming:
     return await gateway.engine.open("POST", ROUTE, json=prepared.body)
 
 
-async def chunks(
-    incoming: Incoming, goni: dict[str, Any], meter: Meter
+async def blocks(
+    incoming: Incoming, meter: Meter, goni: dict[str, Any] | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """The data of each event of a streamed answer; the first, which in OpenAI's streams only says
-    who speaks, carries ``goni``.
-    """
-    waiting = True
-    async for data in passed(incoming, meter):
-        chunk = sse.parsed(data) if waiting else {}
-        if "choices" not in chunk:
-            yield data
-            continue
-        waiting = False
-        for block in _introduced(chunk, goni):
-            yield sse.dumped(block)
-
-
-async def passed(incoming: Incoming, meter: Meter) -> AsyncGenerator[bytes, None]:
-    """The data of each event, as the engine sends it; one that breaks off becomes an error event,
-    which OpenAI's clients raise.
+    """A streamed answer as the engine sends it, in blocks of whole events. The first event, which
+    in OpenAI's streams only says who speaks, carries ``goni``; an answer that breaks off ends in an
+    error event, which OpenAI's clients raise.
     """
     try:
-        async for data in sse.split(incoming.blocks()):
-            meter.event(data)
-            yield data
+        async for block in sse.together(incoming.blocks()):
+            meter.block(block)
+            if goni is None:
+                yield block
+            elif introduced := _introduced(block, goni):
+                yield introduced
+                goni = None
+            else:
+                yield block
     except GoniError as error:
-        yield sse.dumped(web.error_body(error))
+        yield sse.event(sse.dumped(web.error_body(error)))
 
 
-def _introduced(chunk: dict[str, Any], goni: dict[str, Any]) -> list[dict[str, Any]]:
-    """The first chunk with ``goni``; with one put before it when it has text already."""
-    if not delta_of(chunk):
-        return [{**chunk, "goni": goni}]
-    empty = {"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}
-    return [{**chunk, "choices": [empty], "goni": goni}, chunk]
+async def events(
+    incoming: Incoming, meter: Meter, goni: dict[str, Any] | None = None
+) -> AsyncGenerator[bytes, None]:
+    """The data of each event of :func:`blocks`."""
+    async for block in blocks(incoming, meter, goni):
+        for data in sse.events(block):
+            yield data
+
+
+def _introduced(block: bytes, goni: dict[str, Any]) -> bytes | None:
+    """``block`` with ``goni`` in its first chunk, and with one put before it when that has text
+    already; None when there is no chunk in it.
+    """
+    passed = sse.events(block)
+    for place, data in enumerate(passed):
+        chunk = sse.parsed(data)
+        if "choices" not in chunk:
+            continue
+        first = {**chunk, "goni": goni}
+        if delta_of(chunk):
+            first["choices"] = [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}]
+            passed.insert(place, sse.dumped(first))
+        else:
+            passed[place] = sse.dumped(first)
+        return b"".join(map(sse.event, passed))
+    return None
 
 
 def delta_of(chunk: dict[str, Any]) -> str:

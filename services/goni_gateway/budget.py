@@ -19,6 +19,8 @@ from goni_gateway.prompt import Message
 
 USUAL_ANSWER = 1024
 """Tokens kept free for an answer whose length wasn't asked for."""
+TEMPLATE, EACH = 768, 16
+"""Tokens that a chat template adds at most: a system prompt of its own, and around each message."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,31 @@ class ContextCut:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A prompt that fits, the sources still in it, and the tokens left for the answer."""
+    """A prompt that fits, the sources still in it, and the tokens left for the answer (None: so
+    many that nobody counted).
+    """
 
     messages: list[Message]
     sources: list[Source]
-    max_tokens: int
+    max_tokens: int | None
     cut: dict[str, object] | None
+
+
+def surely_fits(
+    messages: Sequence[Message], sources: Sequence[Source], asked: int | None, context: int
+) -> Fitted | None:
+    """The whole prompt when it fits into ``context`` tokens whatever the model's vocabulary: a
+    byte is at most one token, and the template's share is guessed high. None when only counting
+    can tell. It spares short questions the way to the engine and back.
+    """
+    built = prompt.build(messages, sources)
+    if any(message.keys() - {"role", "content"} for message in built):
+        return None
+    if not all(isinstance(message.get("content"), str) for message in built):
+        return None
+    most = TEMPLATE + sum(len(message["content"].encode()) + EACH for message in built)
+    answer = asked or max(USUAL_ANSWER, context // 2)
+    return Fitted(built, list(sources), asked, None) if most + answer <= context else None
 
 
 async def fit(

@@ -116,7 +116,7 @@ async def _answer(
     gate: Gateway, person: Person, chat_id: str, text: str, question: Question
 ) -> Response:
     async with AsyncExitStack() as held:
-        place = await models.join(gate, person, question.model, models.CHAT, background=False)
+        place = await gate.join(person, question.model, models.CHAT, background=False)
         held.enter_context(place)
         prepared: Prepared = await answer.prepare(gate, person, question)
         await place.reached()
@@ -134,7 +134,7 @@ async def _followed(
     incoming: Incoming, exchange: Exchange, meter: Meter
 ) -> AsyncGenerator[bytes, None]:
     """The answer's events, noted in ``exchange`` and stored before the last one."""
-    async for data in answer.chunks(incoming, exchange.goni, meter):
+    async for data in answer.events(incoming, meter, exchange.goni):
         exchange.pieces.append(answer.delta_of(sse.parsed(data)))
         if data == b"[DONE]":
             await exchange.store(stopped=False)

@@ -19,9 +19,10 @@ from goni_core.http import Service
 from goni_gateway.database import Database
 from goni_gateway.downloads import Downloads
 from goni_gateway.metrics import Metrics
-from goni_gateway.people import node_of
+from goni_gateway.models import Models
+from goni_gateway.people import Person, node_of
 from goni_gateway.throttle import Throttle
-from goni_gateway.turns import Lines
+from goni_gateway.turns import Lines, Place
 
 SETUP_FILE = "setup-complete"
 """There when the node belongs to somebody; units look at it (ConditionPathExists=)."""
@@ -34,12 +35,21 @@ class Gateway:
     database: Database
     engine: Service
     rag: Service
+    models: Models
     state: Path
     metrics: Metrics
     lines: Lines
     downloads: Downloads
     throttle: Throttle = field(default_factory=Throttle)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def join(self, person: Person, model: str, kind: str, *, background: bool) -> Place:
+        """A place in the line for the model of that name; errors as in :meth:`Models.for_task`, and
+        :class:`~goni_core.errors.TooMany` when the line is full.
+        """
+        entry = await self.models.for_task(model, kind)
+        turns = self.lines.at(model, entry.get("goni", {}).get("slots", 0))
+        return turns.join(person.id, background=background)
 
     def mark_complete(self) -> None:
         """Say so to the units (a file) and to the web listener (the event)."""
@@ -57,6 +67,7 @@ def open_gateway() -> Gateway:
         database,
         engine,
         Service("the document search", paths.rag_socket()),
+        Models(engine),
         state,
         metrics,
         Lines(metrics.waited),

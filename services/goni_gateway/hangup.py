@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 T = TypeVar("T")
 READ_S = 60.0
@@ -49,34 +51,48 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
 
 class EventStream(Response):
     """A server-sent event stream of ready-made blocks. ``close`` is awaited in any case, at once
-    when the client hangs up or stops reading.
+    when the client hangs up, and soon when it stops reading.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, events: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[None]]
+        self, blocks: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[None]]
     ) -> None:
         super().__init__()
         del self.headers["content-length"]
-        self._events = events
+        self._blocks = blocks
         self._close = close
+        self._sending_since = math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Closed here and not in the generator, which may never get to its first line.
         try:
             with contextlib.suppress(ClientDisconnect):
-                async with contextlib.aclosing(self._events):
-                    await unless_gone(receive, self._send(send))
+                async with contextlib.aclosing(self._blocks):
+                    await unless_gone(lambda: self._left(receive), self._send(send))
         finally:
             await self._close()
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async for block in self._events:
-            try:
-                async with asyncio.timeout(READ_S):
-                    await send({"type": "http.response.body", "body": block, "more_body": True})
-            except TimeoutError as error:
-                raise ClientDisconnect from error
+        async for block in self._blocks:
+            self._sending_since = time.monotonic()
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+            self._sending_since = math.inf
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _left(self, receive: Receive) -> Message:
+        """What comes next from the server, or a hang-up once a block was left unread for
+        :data:`READ_S`: looked at now and then, as a timer for each block would cost more than
+        sending it.
+        """
+        coming = asyncio.ensure_future(receive())
+        try:
+            while time.monotonic() - self._sending_since < READ_S:
+                await asyncio.wait({coming}, timeout=READ_S / 4)
+                if coming.done():
+                    return coming.result()
+        finally:
+            coming.cancel()
+        return {"type": "http.disconnect"}

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from goni_core.contract import MODEL_LIMIT, Remote
 from goni_core.errors import BadInput, Forbidden, GoniError, NotFound, TooLarge, Unavailable
-from goni_core.http import Fetched, Outside
+from goni_core.outside import Fetched, Outside
 
 ADDRESS = "GONI_HUB"
 """Environment variable with another hub's address, for tests and mirrors."""

@@ -15,12 +15,12 @@ from starlette.routing import Route
 from goni_core import contract, files, web
 from goni_core.errors import BadInput, TooLarge
 from goni_core.http import ANSWER_TIMEOUT, Service
-from goni_gateway import bodies, callers, gateway, models
+from goni_gateway import bodies, callers, gateway
 
 
 async def list_models(request: Request) -> Response:
     await callers.person(request)
-    entries = await models.listed(gateway.of(request).engine)
+    entries = await gateway.of(request).models.listed()
     return JSONResponse({"models": [entry["goni"] for entry in entries if "goni" in entry]})
 
 

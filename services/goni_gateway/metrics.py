@@ -93,11 +93,14 @@ class Meter:
         self._clock = clock or time.monotonic
         self._begun = False
 
-    def event(self, data: bytes) -> None:
-        """One event of a streamed answer. Only the first few and the last are looked into."""
-        if self._begun and b'"timings"' not in data:
+    def block(self, block: bytes) -> None:
+        """Some events of a streamed answer. Only the first few and the last are looked into."""
+        if self._begun and b'"timings"' not in block:
             return
-        chunk = sse.parsed(data)
+        for data in sse.events(block):
+            self._event(sse.parsed(data))
+
+    def _event(self, chunk: dict[str, Any]) -> None:
         if not self._begun and _speaks(chunk):
             self._begun = True
             self._metrics.first(self._model, self._clock() - self._joined)

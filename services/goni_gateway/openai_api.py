@@ -6,35 +6,30 @@ own, behind the check of who asks and of what is asked for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import fields
-from goni_core.http import ANSWER_TIMEOUT, Incoming
-from goni_gateway import answer, bodies, callers, gateway, models, sse
+from goni_core.http import ANSWER_TIMEOUT
+from goni_gateway import answer, bodies, callers, gateway, models
 from goni_gateway.answer import Question
 from goni_gateway.gateway import Gateway
 from goni_gateway.hangup import EventStream, unless_gone
-from goni_gateway.metrics import Meter
 from goni_gateway.people import Person
 
 
 async def list_models(request: Request) -> Response:
     await callers.person(request)
-    data = await models.listed(gateway.of(request).engine)
+    data = await gateway.of(request).models.listed()
     return JSONResponse({"object": "list", "data": data})
 
 
 async def one_model(request: Request) -> Response:
     await callers.person(request)
-    return JSONResponse(
-        await models.found(gateway.of(request).engine, request.path_params["model"])
-    )
+    return JSONResponse(await gateway.of(request).models.found(request.path_params["model"]))
 
 
 async def chat_completions(request: Request) -> Response:
@@ -46,9 +41,7 @@ async def chat_completions(request: Request) -> Response:
 
 async def _chat(gate: Gateway, person: Person, question: Question) -> Response:
     async with AsyncExitStack() as held:
-        place = await models.join(
-            gate, person, question.model, models.CHAT, background=question.background
-        )
+        place = await gate.join(person, question.model, models.CHAT, background=question.background)
         held.enter_context(place)
         prepared = await answer.prepare(gate, person, question)
         await place.reached()
@@ -57,14 +50,8 @@ async def _chat(gate: Gateway, person: Person, question: Question) -> Response:
             return JSONResponse(await answer.whole(gate, prepared, meter))
         incoming = await answer.opened(gate, prepared)
         held.push_async_callback(incoming.close)
-        return EventStream(_framed(incoming, prepared.goni, meter), held.pop_all().aclose)
-
-
-async def _framed(
-    incoming: Incoming, goni: dict[str, Any], meter: Meter
-) -> AsyncGenerator[bytes, None]:
-    async for data in answer.chunks(incoming, goni, meter):
-        yield sse.event(data)
+        blocks = answer.blocks(incoming, meter, prepared.goni)
+        return EventStream(blocks, held.pop_all().aclose)
 
 
 async def completions(request: Request) -> Response:
@@ -93,7 +80,7 @@ async def _relayed(
     model, background = fields.text(body, "model", longest=200), answer.options_of(body).background
     passed_on = {name: value for name, value in body.items() if name != "goni"}
     async with AsyncExitStack() as held:
-        place = await models.join(gate, person, model, kind, background=background)
+        place = await gate.join(person, model, kind, background=background)
         held.enter_context(place)
         await place.reached()
         meter = gate.metrics.meter(model, place.joined)
@@ -103,12 +90,7 @@ async def _relayed(
             return JSONResponse(said)
         incoming = await gate.engine.open("POST", route, json=passed_on)
         held.push_async_callback(incoming.close)
-        return EventStream(_passed(incoming, meter), held.pop_all().aclose)
-
-
-async def _passed(incoming: Incoming, meter: Meter) -> AsyncGenerator[bytes, None]:
-    async for data in answer.passed(incoming, meter):
-        yield sse.event(data)
+        return EventStream(answer.blocks(incoming, meter), held.pop_all().aclose)
 
 
 ROUTES = [

@@ -28,9 +28,7 @@ async def create_response(request: Request) -> Response:
 async def _answer(gate: Gateway, person: Person, body: fields.Object) -> Response:
     question = answer.question_from(responses_input.chat_from(body))
     async with AsyncExitStack() as held:
-        place = await models.join(
-            gate, person, question.model, models.CHAT, background=question.background
-        )
+        place = await gate.join(person, question.model, models.CHAT, background=question.background)
         held.enter_context(place)
         prepared = await answer.prepare(gate, person, question)
         await place.reached()
@@ -49,7 +47,7 @@ async def _events(
     incoming: Incoming, outcome: Outcome, meter: Meter
 ) -> AsyncGenerator[bytes, None]:
     yield _written(outcome.begin())
-    async for data in answer.passed(incoming, meter):
+    async for data in answer.events(incoming, meter):
         chunk = sse.parsed(data)
         if error := chunk.get("error"):
             yield _written(outcome.fail("server_error", str(error.get("message", ""))))

@@ -12,25 +12,36 @@ from typing import Any
 
 from goni_core.errors import GoniError
 
-DONE = b"data: [DONE]\n\n"
 LONGEST = 4 << 20
 """Bytes of one event at most."""
 END = re.compile(rb"\r?\n\r?\n")
 
 
-async def split(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The data of each event in ``blocks``, as it comes; comments are left out."""
+async def together(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """``blocks``, each cut at the end of an event; the last may lack its own end."""
     waiting = b""
     async for block in blocks:
-        *events, waiting = END.split(waiting + block)
+        ready, waiting = whole(waiting + block if waiting else block)
         if len(waiting) > LONGEST:
             raise GoniError("the engine sent an event that is too long")
-        for event in events:
-            data = data_of(event)
-            if data:
-                yield data
-    if data := data_of(waiting):
-        yield data
+        if ready:
+            yield ready
+    if waiting:
+        yield waiting
+
+
+def whole(block: bytes) -> tuple[bytes, bytes]:
+    """``block`` up to the end of its last whole event, and the rest."""
+    if block.endswith(b"\n\n"):
+        return block, b""
+    ends = [found.end() for found in END.finditer(block)]
+    end = ends[-1] if ends else 0
+    return block[:end], block[end:]
+
+
+def events(block: bytes) -> list[bytes]:
+    """The data of each event in a block of whole ones; comments are left out."""
+    return [data for event in END.split(block) if (data := data_of(event))]
 
 
 def data_of(event: bytes) -> bytes:

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from goni_core import paths
+from goni_core import paths, serve
 from goni_core.contract import Source, source_from
 from goni_core.errors import GoniError, exit_with
 from goni_core.http import Service
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(argv)
     try:
         if asked.command == "serve":
-            asyncio.run(service.run())
+            serve.run(service.run())
         elif asked.command == "search":
             _search(asked)
         else:

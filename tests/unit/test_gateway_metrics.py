@@ -6,6 +6,7 @@ import json
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from goni_gateway import sse
 from goni_gateway.metrics import Meter, Metrics
 from goni_gateway.turns import Lines
 
@@ -21,18 +22,18 @@ def samples(metrics: Metrics, lines: Lines, stats: list[dict[str, object]]) -> d
 
 
 def event(delta: dict[str, object], **more: object) -> bytes:
-    return json.dumps({"choices": [{"delta": delta}], **more}).encode()
+    return sse.event(json.dumps({"choices": [{"delta": delta}], **more}).encode())
 
 
 def test_the_first_token_is_the_first_text_and_counts_once() -> None:
     metrics, times = Metrics(), iter([3.5, 9.0])
     meter = Meter(metrics, "m", 1.0, lambda: next(times))
-    meter.event(event({"role": "assistant", "content": None}))
+    meter.block(event({"role": "assistant", "content": None}))
     assert "goni_first_token_seconds_count" not in samples(metrics, Lines(), [])
-    meter.event(event({"content": "a"}))
-    meter.event(event({"content": "b"}))
-    meter.event(event({}, timings={"predicted_n": 2, "predicted_per_second": 40.0}))
-    meter.event(b"[DONE]")
+    meter.block(event({"content": "a"}) + event({"content": "b"}))
+    meter.block(event({"content": "c"}))
+    meter.block(event({}, timings={"predicted_n": 2, "predicted_per_second": 40.0}))
+    meter.block(sse.event(b"[DONE]"))
     found = samples(metrics, Lines(), [])
     assert found["goni_first_token_seconds_count"] == 1
     assert found["goni_first_token_seconds_sum"] == 2.5
@@ -51,7 +52,7 @@ def test_odd_timings_of_an_engine_harm_nothing() -> None:
         {"prompt_n": True},
     ):
         meter.whole({"timings": timings})
-        meter.event(event({}, timings=timings))
+        meter.block(event({}, timings=timings))
     assert samples(metrics, Lines(), []) == {}
 
 

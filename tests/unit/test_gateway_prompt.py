@@ -109,3 +109,29 @@ def test_a_cut_is_told_in_words() -> None:
     assert cut is not None
     assert cut.words.startswith("2 of the passages found were left out, ")
     assert "limited to 50 tokens" in cut.words
+
+
+def test_a_short_question_surely_fits_and_a_long_one_is_counted() -> None:
+    found = budget.surely_fits([ASKED], [source("blue")], None, 4096)
+    assert found is not None
+    assert found.messages == prompt.build([ASKED], [source("blue")])
+    assert (found.max_tokens, found.cut) == (None, None)
+    assert budget.surely_fits([ASKED], [], 2000, 4096)
+    assert budget.surely_fits([ASKED], [], 4000, 4096) is None
+    assert budget.surely_fits([{**ASKED, "content": "€" * 500}], [], None, 4096) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": [{"type": "text", "text": "x"}]},
+        {"role": "user", "content": None},
+        {"role": "assistant", "content": "x", "tool_calls": []},
+    ],
+)
+def test_what_has_more_than_text_in_it_is_counted(message: dict[str, Any]) -> None:
+    assert budget.surely_fits([message], [], 10, 1 << 20) is None
+
+
+def test_nothing_is_sure_before_the_model_is_loaded() -> None:
+    assert budget.surely_fits([ASKED], [], 10, 0) is None

@@ -99,13 +99,15 @@ def test_the_bearer_key_is_read(header: str, secret: str | None) -> None:
     assert callers.bearer({"authorization": header}) == secret
 
 
-def split(*blocks: bytes) -> list[bytes]:
+def split(whole: bytes, *blocks: bytes) -> list[bytes]:
     async def source() -> AsyncIterator[bytes]:
-        for block in blocks:
+        for block in blocks or [whole]:
             yield block
 
     async def collect() -> list[bytes]:
-        return [data async for data in sse.split(source())]
+        blocks = [block async for block in sse.together(source())]
+        assert b"".join(blocks) == whole
+        return [data for block in blocks for data in sse.events(block)]
 
     return asyncio.run(collect())
 
@@ -114,7 +116,8 @@ def test_events_are_split_wherever_the_blocks_end() -> None:
     whole = b': hello\n\ndata: {"a": 1}\n\ndata: x\ndata: y\r\n\r\ndata: [DONE]\n\n'
     expected = [b'{"a": 1}', b"x\ny", b"[DONE]"]
     assert split(whole) == expected
-    assert split(*(bytes([byte]) for byte in whole)) == expected
+    assert split(whole, *(bytes([byte]) for byte in whole)) == expected
+    assert split(whole[:-2]) == expected
 
 
 def test_a_password_fits_its_hash_and_no_other() -> None:

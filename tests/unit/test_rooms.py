@@ -17,10 +17,11 @@ ROOMS = {
 PROCESSES = ("subprocess", "multiprocessing", "pty")
 STARTERS = ("create_subprocess_exec", "create_subprocess_shell", "subprocess_exec")
 OS_STARTERS = ("system", "popen", "fork", "forkpty", "posix_spawn", "startfile")
-OUTBOUND = ("httpx", "requests", "urllib.request", "http.client", "urllib3", "aiohttp")
+OUTBOUND = ("httpx", "requests", "urllib.request", "http.client", "urllib3")
 DOORS = (
     *((module, "goni_core/run.py") for module in PROCESSES),
-    *((module, "goni_core/http.py") for module in OUTBOUND),
+    ("aiohttp", "goni_core/http.py"),
+    *((module, "goni_core/outside.py") for module in OUTBOUND),
     ("llama_cpp", "goni_engine/"),
     ("cryptography", "goni_mesh/"),
     ("tuf", "goni_update/"),
@@ -95,7 +96,7 @@ def test_a_module_is_imported_behind_its_door_only(module: str, door: str) -> No
     assert {path for path in users(module) if not path.startswith(door)} == set()
 
 
-@pytest.mark.parametrize("door", ["goni_core/run.py", "goni_core/http.py"])
+@pytest.mark.parametrize("door", ["goni_core/run.py", "goni_core/http.py", "goni_core/outside.py"])
 def test_a_door_is_one_that_is_used(door: str) -> None:
     used = {path for module, behind in DOORS if behind == door for path in users(module)}
     assert used == {door}
