@@ -18,7 +18,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from goni_core.errors import BadInput, DiskFull, GoniError, NotFound, Unavailable
-from goni_core.http import Fetched, Outside
+from goni_core.outside import Fetched, Outside
 
 SMALL_S = 60.0
 """Seconds for one metadata file."""
