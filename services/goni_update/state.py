@@ -58,8 +58,14 @@ class State:
 
     @property
     def failed(self) -> frozenset[Version]:
-        """Versions that failed here: they aren't tried again unless somebody says so."""
-        return frozenset(version.parse(one.version) for one in self.events if one.what == "failed")
+        """Versions that failed or were left here: they aren't tried again unless somebody says
+        so, which the next success forgives.
+        """
+        newest: dict[str, str] = {}
+        for event in reversed(self.events):
+            if event.what in ("failed", "rolled back", "installed"):
+                newest[event.version] = event.what
+        return frozenset(version.parse(one) for one, what in newest.items() if what != "installed")
 
 
 def load(path: Path) -> State:
@@ -101,7 +107,7 @@ def settle(state: State, found: Slots, *, boot: str, health: bytes, at: str) -> 
     """What became of a version that was written, seen from this ``boot`` (its id). ``health`` is
     the last failed health report.
     """
-    if not state.pending or state.pending_boot == boot:
+    if not state.pending or state.pending_boot == boot or not found.slots:
         return state
     number = version.parse(state.pending)
     slot = found.of(number)

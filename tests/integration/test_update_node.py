@@ -295,11 +295,11 @@ def test_the_writer_refuses_a_staged_uki_that_is_not_signed(
     published(publisher, "0.2.0")
     with node.up():
         node.ask("check")
-        staged = node.state / "staged"
-        staged.mkdir()
-        for name in ("goni_0.2.0_x86-64.efi", "goni_0.2.0.usr-verity-sig.raw"):
-            (staged / name).write_bytes(b"evil")
-        ask_writer(node, "0.2.0")
+    staged = node.state / "staged"
+    staged.mkdir()
+    for name in ("goni_0.2.0_x86-64.efi", "goni_0.2.0.usr-verity-sig.raw"):
+        (staged / name).write_bytes(b"evil")
+    ask_writer(node, "0.2.0")
     assert "staged UKI is not the signed one" in result(node)
     assert node.ukis() == ["goni_0.1.0_x86-64.efi"]
 

@@ -221,7 +221,18 @@ def test_a_fall_back_has_a_reason(health: bytes, words: str) -> None:
 
 
 def test_a_version_that_is_gone_is_said_to_be() -> None:
-    assert "no longer on the disk" in settled(WAITING, found()).events[0].words
+    here = found("goni_0.1.0_x86-64.efi")
+    assert "no longer on the disk" in settled(WAITING, here).events[0].words
+
+
+def test_without_a_look_into_the_slots_nothing_is_decided() -> None:
+    assert settled(WAITING, found()) == WAITING
+
+
+def test_a_version_that_works_at_last_is_forgiven() -> None:
+    left = State().after(Event("1", "failed", "0.2.0")).after(Event("2", "rolled back", "0.3.0"))
+    assert {str(one) for one in left.failed} == {"0.2.0", "0.3.0"}
+    assert {str(one) for one in left.after(Event("3", "installed", "0.2.0")).failed} == {"0.3.0"}
 
 
 def test_state_survives_a_restart_and_a_damaged_one_starts_anew(tmp_path: Path) -> None:
