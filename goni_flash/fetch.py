@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
 
-from goni_core.errors import DiskFull, GoniError, NotFound, Unavailable
+from goni_core.errors import BadInput, DiskFull, GoniError, NotFound, Unavailable
 from goni_core.outside import Fetched, Outside
-from goni_flash import signature
+from goni_flash import signature, source
 from goni_flash.disks import amount
 from goni_flash.progress import Monitor
 
 TRIES = 6
+PAUSE = 0.5
+"""Seconds before the second try; each further one waits as much longer."""
 RESERVE = 64 << 20
 """Bytes that stay free beside the image."""
 
@@ -55,7 +57,7 @@ async def _fetch(url: str, where: Path, monitor: Monitor, *, signed: bool) -> Pa
             except Unavailable:
                 if not left:
                     raise
-            await asyncio.sleep(0.5 * (TRIES - left))
+            await asyncio.sleep(PAUSE * (TRIES - left))
         raise Unavailable(f"the connection broke {TRIES} times", hint="try again: it goes on")
     finally:
         await outside.close()
@@ -139,6 +141,8 @@ async def _go_on(outside: Outside, url: str, part: _Part, monitor: Monitor) -> b
             monitor.phase("fetch", total, done=sink.tell())
             async for block in answer.blocks():
                 sink.write(block)
+                if sink.tell() > source.LARGEST:
+                    raise BadInput("the server sends more than any image of Goni's holds")
                 monitor.advance(len(block))
             return not length or sink.tell() == total
 

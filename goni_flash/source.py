@@ -28,6 +28,8 @@ BLOCK = 4 << 20
 """Bytes of a piece of data at most; pieces begin at multiples of it or where a hole ends."""
 HOLE = 64 << 20
 """Bytes of a hole at most, so that progress moves."""
+LARGEST = 64 << 30
+"""Bytes of an image at most: a compressed file can claim any number of zeros."""
 SECTOR = 512
 Buffer = mmap.mmap
 ZEROS = mmap.mmap(-1, BLOCK)
@@ -144,6 +146,8 @@ class Compressed:
             read = 0
             for block in self._blocks(file):
                 self.size += len(block)
+                if self.size > LARGEST:
+                    raise BadInput(f"{path.name} holds more than any image of Goni's")
                 digest.update(block)
                 monitor.advance(file.tell() - read)
                 read = file.tell()

@@ -91,6 +91,17 @@ def test_a_window_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
         source.open_image(bomb, QUIET)
 
 
+def test_endless_zeros_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "LARGEST", 16 << 20)
+    bomb = tmp_path / "x.raw.zst"
+    made = subprocess.run(
+        ["zstd", "-q", "-c"], input=bytes(32 << 20), capture_output=True, check=True, timeout=60
+    )
+    bomb.write_bytes(made.stdout)
+    with pytest.raises(BadInput, match="more than any image"):
+        source.open_image(bomb, QUIET)
+
+
 @pytest.mark.parametrize("kind", ["ed25519", "rsa:2048"])
 def test_a_signed_image_is_taken(image: Path, tmp_path: Path, kind: str) -> None:
     key, certificate = disk_image.make_key(tmp_path, kind=kind)
