@@ -68,7 +68,7 @@ def test_a_kill_while_indexing_loses_nothing_acknowledged(rag: Rag, engine: Word
 
 
 def _put_until_killed(rag: Rag) -> None:
-    with pytest.raises(Exception, match=r"disconnected|reset|Broken pipe"):
+    with pytest.raises(Exception, match=r"disconnected|reset|Broken pipe|Bad file descriptor"):
         rag.put("ann", "late.txt", "The lighthouse was built late.")
 
 
