@@ -121,7 +121,7 @@ def _share(figure: str, asked: Sequence[Asked], what: str, target: float | None 
 
 def _row(figure: str, good: int, of: int, target: float | None = None) -> Row:
     value = round(good / max(1, of), 4)
-    return Row(figure, value, "of 1", target, of, value, value, floor=True)
+    return Row(figure, value, "x", target, of, value, value, floor=True)
 
 
 def _unreadable(household: Corpus, count: int) -> Row:

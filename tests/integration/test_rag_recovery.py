@@ -77,7 +77,7 @@ def settled(rag: Rag) -> bool:
 
 
 def _put_until_killed(rag: Rag) -> None:
-    with pytest.raises(Exception, match=r"disconnected|reset|Broken pipe"):
+    with pytest.raises(Exception, match=r"disconnected|reset|Broken pipe|Bad file descriptor"):
         rag.put("ann", "late.txt", "The lighthouse was built late.")
 
 
