@@ -76,13 +76,14 @@ async def index(
     *,
     at_once: bool = False,
 ) -> Counts:
-    """Make ``owner``'s rows say what is in ``folder``. ``at_once``: one transaction for a group of
-    files instead of one for each, for an index that is thrown away.
+    """Make ``owner``'s rows say what is in ``folder``. ``at_once``: for an index that is thrown
+    away, of files whose names are mere ids; one transaction for a group of them.
     """
     paths = files(folder)
     names = {path: _name(path, folder) for path in paths}
     known = await connections.read(store.known, owner)
-    gone = [key for key in known if key[1] not in set(names.values())]
+    there = set(names.values())
+    gone = [key for key in known if key[1] not in there]
     for key in gone:
         await connections.write(store.forget, key)
     said = Progress("files", len(paths))
@@ -94,7 +95,7 @@ async def index(
         read = await work
         following = groups[number + 1 : number + 2]
         ahead = asyncio.create_task(_read(following[0], names, owner, known)) if following else None
-        vectors = await _vectors(embedder, read)
+        vectors = await _vectors(embedder, read, named=not at_once)
         await _put(connections, read, vectors, at_once=at_once)
         said.step(len(group))
         counts = _counted(counts, read, len(group))
@@ -149,9 +150,9 @@ def _changed(path: Path, key: Key, known: dict[Key, Known]) -> Read | None:
     return Read(entry, reading)
 
 
-async def _vectors(embedder: Embedder, read: Sequence[Read]) -> list[Vector]:
+async def _vectors(embedder: Embedder, read: Sequence[Read], *, named: bool) -> list[Vector]:
     texts = [
-        chunk.embedded_text(one.entry.name, part.heading, part.text)
+        chunk.embedded_text(one.entry.name if named else "", part.heading, part.text)
         for one in read
         for part in one.reading.chunks
     ]

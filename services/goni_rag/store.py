@@ -81,8 +81,12 @@ def put(
     entry: Entry,
     chunks: Sequence[Chunk],
     vectors: Sequence[Vector | None],
+    *,
+    titled: bool = True,
 ) -> None:
-    """Replace all that is known of a document. A vector that is None is waited for."""
+    """Replace all that is known of a document. A vector that is None is waited for. Unless
+    ``titled``, its name says nothing of it.
+    """
     forget(db, (entry.owner, entry.name))
     document = db.execute(
         "INSERT INTO documents (owner, name, kind, modified, bytes, sha256, signature, extractor,"
@@ -110,7 +114,7 @@ def put(
         ).lastrowid
         assert row is not None
         if twin is None:
-            _add_terms(db, row)
+            _add_terms(db, row, titled=titled)
             if vector:
                 _add_vector(db, row, entry.owner, vector)
 
@@ -119,9 +123,9 @@ Whole = tuple[Entry, Sequence[Chunk], Sequence[Vector | None]]
 
 
 def put_all(db: sqlite3.Connection, documents: Sequence[Whole]) -> None:
-    """:func:`put` each of ``documents``."""
+    """:func:`put` each of ``documents``, whose names are mere ids."""
     for entry, chunks, vectors in documents:
-        put(db, entry, chunks, vectors)
+        put(db, entry, chunks, vectors, titled=False)
 
 
 def forget(db: sqlite3.Connection, key: Key) -> bool:
@@ -358,7 +362,7 @@ def _twin(db: sqlite3.Connection, owner: str, mark: int) -> int | None:
     return row[0] if row else None
 
 
-def _add_terms(db: sqlite3.Connection, chunk: int) -> None:
+def _add_terms(db: sqlite3.Connection, chunk: int, *, titled: bool = True) -> None:
     owner, name, heading, text, code = db.execute(
         "SELECT c.owner, d.name, c.heading, c.text, c.language FROM chunks c"
         " JOIN documents d ON d.id = c.document WHERE c.id = ?",
@@ -366,11 +370,12 @@ def _add_terms(db: sqlite3.Connection, chunk: int) -> None:
     ).fetchone()
     number = owner_number(db, owner)
     terms = words.terms(text, code)
+    title = str(PurePosixPath(name).with_suffix("")) if titled else ""
     db.execute(
         "INSERT INTO lexical (rowid, name, heading, text, grams) VALUES (?, ?, ?, ?, ?)",
         (
             chunk,
-            marked(number, words.terms(str(PurePosixPath(name).with_suffix("")), code)),
+            marked(number, words.terms(title, code)),
             marked(number, words.terms(heading, code)),
             marked(number, terms),
             marked(number, words.grams(text, code)),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from goni_core.contract import EMBEDDING_DIMENSIONS
-from goni_rag import database, lexical, retrieve, store
+from goni_rag import database, embed, lexical, retrieve, store, words
 from goni_rag.chunk import Chunk
 from goni_rag.embed import REFUSED
 from goni_rag.retrieve import Candidates, Found
@@ -116,6 +116,66 @@ def test_a_document_that_fails_halfway_leaves_the_old_one(db):
 def test_questions_become_content_words(db, query: str, terms: set[str]):
     asked = lexical.question(db, ["ann"], query)
     assert terms == {variant for word in asked.words for variant in word.variants}
+
+
+def test_names_that_are_mere_ids_say_nothing(db):
+    entry = store.Entry("ann", "heron.txt", 1, "sha", "signature", 0, "indexed")
+    with database.transaction(db):
+        store.put_all(db, [(entry, [Chunk("a bird", 0, "", 0, 6)], [None])])
+    assert found(db, "ann", "heron") == []
+    assert found(db, "ann", "bird") == ["a bird"]
+
+
+def test_a_passage_that_two_documents_share_survives_one_of_them(db):
+    put(db, "ann", "a.txt", ("The same words.", vector(1)))
+    put(db, "ann", "b.txt", ("the SAME words", vector(1)))
+    put(db, "bob", "c.txt", ("The same words.", vector(1)))
+    assert db.execute("SELECT COUNT(*) FROM lexical").fetchone() == (2,)
+    with database.transaction(db):
+        store.forget(db, ("ann", "a.txt"))
+    assert found(db, "ann", "same", vector(1)) == ["the SAME words"]
+    with database.transaction(db):
+        store.forget(db, ("ann", "b.txt"))
+    assert found(db, "ann", "same", vector(1)) == []
+    assert found(db, "bob", "same", vector(1)) == ["The same words."]
+
+
+def test_vectors_of_an_older_model_answer_until_they_are_made_anew(db, monkeypatch):
+    put(db, "ann", "a.txt", ("heron", vector(1)))
+    monkeypatch.setattr(embed, "VERSION", embed.VERSION + 1)
+    assert found(db, "ann", "", vector(1)) == ["heron"]
+    (chunk,) = store.pending(db, 9)
+    with database.transaction(db):
+        store.fill(db, {chunk: vector(0, 1)})
+    assert found(db, "ann", "", vector(1)) == []
+    assert found(db, "ann", "", vector(0, 1)) == ["heron"]
+    assert store.pending(db, 9) == {}
+
+
+def test_terms_of_an_older_version_are_made_anew(db, monkeypatch):
+    put(db, "ann", "a.txt", ("heron", None))
+    monkeypatch.setattr(words, "VERSION", words.VERSION + 1)
+    with database.transaction(db):
+        assert store.reword(db, 9) == 1
+        assert store.reword(db, 9) == 0
+    assert found(db, "ann", "herons") == ["heron"]
+    assert db.execute("SELECT passages, terms FROM owners").fetchone() == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("Die Gasheizungswartung war teuer und ist nicht bezahlt.", "Heizung"),
+        ("Les chevaux sont dans les écuries de la ferme.", "ecurie"),
+        ("東京タワーの高さは333メートルです。", "タワー"),
+        ("北京的秋天是最好的季节。", "秋天"),
+        ("The Wi-Fi password is on the fridge.", "wifi"),
+        ("def load_userProfile(path): pass", "user profile"),
+    ],
+)
+def test_words_are_found_in_other_forms_and_languages(db, text, query):
+    put(db, "ann", "a.txt", (text, None))
+    assert found(db, "ann", query) == [text]
 
 
 def test_a_match_expression_quotes_every_term(db):
