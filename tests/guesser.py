@@ -32,23 +32,18 @@ def write_guessing_model(path: Path, *, guesses: int = 1, seed: int = 1) -> Path
     models._limit_speech(tensors, models.SPOKEN)
     for layer in range(models.TINY.layers, shape.layers):
         tensors |= _guessing_layer(random, layer)
-    writer = gguf.GGUFWriter(path, "glm4moe")
-    models._add_parameters(writer, 16384, len(models.TOKENS), shape)
-    writer.add_expert_count(EXPERTS)
-    writer.add_expert_used_count(1)
-    writer.add_expert_shared_count(1)
-    writer.add_expert_feed_forward_length(EXPERT_WIDTH)
-    writer.add_leading_dense_block_count(models.TINY.layers)
-    writer.add_nextn_predict_layers(guesses)
-    models._add_vocabulary(writer, models.TOKENS)
-    writer.add_chat_template(models.TEMPLATE)
-    for name, tensor in tensors.items():
-        writer.add_tensor(name, tensor)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+
+    def more(writer: gguf.GGUFWriter) -> None:
+        writer.add_expert_count(EXPERTS)
+        writer.add_expert_used_count(1)
+        writer.add_expert_shared_count(1)
+        writer.add_expert_feed_forward_length(EXPERT_WIDTH)
+        writer.add_leading_dense_block_count(models.TINY.layers)
+        writer.add_nextn_predict_layers(guesses)
+
+    return models._write(
+        path, models.TOKENS, tensors, 16384, shape=shape, architecture="glm4moe", more=more
+    )
 
 
 def _guessing_layer(random: np.random.Generator, layer: int) -> dict[str, NDArray[np.float32]]:

@@ -9,7 +9,7 @@ only. The reciting one says the same sentence to everything.
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,9 +144,13 @@ def _write(
     context: int,
     template: str = TEMPLATE,
     shape: Shape = TINY,
+    architecture: str = "llama",
+    more: Callable[[gguf.GGUFWriter], None] = lambda _: None,
 ) -> Path:
-    writer = gguf.GGUFWriter(path, "llama")
+    """``more`` adds what only this architecture has."""
+    writer = gguf.GGUFWriter(path, architecture)
     _add_parameters(writer, context, len(tokens), shape)
+    more(writer)
     _add_vocabulary(writer, tokens)
     writer.add_chat_template(template)
     for name, tensor in tensors.items():

@@ -7,26 +7,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.integration.gateway_node import Node, StandIn, running
+from tests.integration.gateway_node import Node
 
 APP = "https://app.example"
 ALLOW = "access-control-allow-origin"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, StandIn]]:
-    with running(tmp_path_factory.mktemp("node")) as pair:
-        yield pair
-
-
-@pytest.fixture(scope="module")
-def node(served: tuple[Node, StandIn]) -> Node:
-    return served[0]
-
-
-@pytest.fixture(scope="module")
-def owner(node: Node) -> httpx.Client:
-    return node.signed_in()
 
 
 @pytest.fixture

@@ -38,12 +38,6 @@ def fresh(tmp_path: Path) -> Iterator[Node]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, StandIn]]:
-    with running(tmp_path_factory.mktemp("node")) as pair:
-        yield pair
-
-
-@pytest.fixture(scope="module")
 def node(served: tuple[Node, StandIn]) -> Node:
     return served[0]
 

@@ -8,19 +8,12 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.integration.gateway_node import Node, StandIn, running, source
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, StandIn]]:
-    with running(tmp_path_factory.mktemp("node")) as pair:
-        yield pair
+from tests.integration.gateway_node import Node, StandIn, source
 
 
 @pytest.fixture

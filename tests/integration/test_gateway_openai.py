@@ -13,15 +13,9 @@ import httpx
 import openai
 import pytest
 
-from tests.integration.gateway_node import Node, StandIn, running, source
+from tests.integration.gateway_node import Node, StandIn, source
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, StandIn]]:
-    with running(tmp_path_factory.mktemp("node")) as pair:
-        yield pair
 
 
 @pytest.fixture

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.integration.gateway_node import MEMBER_PASSWORD, OWNER, Node, StandIn, running
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, StandIn]]:
-    with running(tmp_path_factory.mktemp("node")) as pair:
-        yield pair
-
-
-@pytest.fixture(scope="module")
-def node(served: tuple[Node, StandIn]) -> Node:
-    return served[0]
-
-
-@pytest.fixture(scope="module")
-def owner(node: Node) -> httpx.Client:
-    return node.signed_in()
+from tests.integration.gateway_node import MEMBER_PASSWORD, OWNER, Node
 
 
 @pytest.fixture(scope="module")

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from goni_gateway import pictures
-from tests.integration.gateway_node import Node, StandIn, running
+from tests.integration.gateway_node import Node, StandIn
 from tests.projector import png, url
 
 ONE, TWO = png(1), png(2)
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, StandIn]]:
-    with running(tmp_path_factory.mktemp("node")) as pair:
-        yield pair
 
 
 @pytest.fixture
