@@ -16,6 +16,7 @@ from goni_core.errors import BadInput
 from goni_rag import browse, filing, folders, ledger, store
 from goni_rag.folders import SHARED, Key
 from goni_rag.library import Library
+from goni_rag.upkeep import UNSEEN
 
 PAGE = 1000
 """Documents that a list has at most."""
@@ -132,7 +133,7 @@ async def progress_of(library: Library, owner: str) -> Progress:
     return Progress(
         *(waiting, totals.waiting, pending, tuple(reading[:MOST_READING])),
         *(round(library.pace.per_minute(), 1), library.pace.seconds_for(totals.waiting)),
-        *(unreadable, library.pace.trouble),
+        *(unreadable, library.pace.trouble or (UNSEEN if library.pace.unseen else "")),
     )
 
 

@@ -84,6 +84,8 @@ def words(totals: store.Totals, checks: tuple[Check, ...]) -> str:
     said = f"{totals.documents} documents, {totals.chunks} passages"
     if totals.unreadable:
         said += f"; {totals.unreadable} documents can't be read"
+    if totals.waiting:
+        said += f"; {totals.waiting} documents wait to be read"
     if totals.pending:
         said += f"; {totals.pending} passages wait to be embedded"
     return said

@@ -17,7 +17,10 @@ RECENT = 120.0
 
 
 class Pace:
-    """Documents being read right now, how many were lately, and whether somebody is searching."""
+    """Documents being read right now, how many were lately, and whether somebody is searching.
+
+    ``trouble`` says what keeps it all from going on, ``unseen`` that some folders aren't watched.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -27,6 +30,7 @@ class Pace:
         self._free = asyncio.Event()
         self._free.set()
         self.trouble = ""
+        self.unseen = False
 
     @contextmanager
     def in_front(self) -> Iterator[None]:

@@ -28,6 +28,7 @@ RETRY_SECONDS = 5.0
 CHECK_SECONDS = 900.0
 """Between two full checks, for what events miss."""
 FULL = "the disk is full: new documents wait until there is room"
+UNSEEN = "there are more folders than can be watched: changes in some are found later"
 FAILED = "Goni failed at this file; its log says why"
 
 
@@ -80,6 +81,7 @@ async def _follow(library: Library, watch: Watch, check_seconds: float) -> None:
                     await reconcile.agree(library, news, watch.cover)
         library.changes.lost = False
         await reconcile.everything(library, watch.cover)
+        library.pace.unseen = watch.blind
     except BaseException:
         library.changes.lose()  # what was being looked at is as good as not seen
         raise

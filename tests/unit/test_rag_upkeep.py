@@ -5,6 +5,7 @@ events, a file that changes under the reader's eyes, more files than anybody has
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 import tracemalloc
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from goni_core.http import Service
-from goni_rag import extract, ledger, reconcile, store, upkeep, watch
+from goni_rag import extract, files_api, inotify, ledger, reconcile, store, upkeep, watch
 from goni_rag.embed import Embedder
 from goni_rag.library import Library
 
@@ -89,6 +90,30 @@ def test_a_full_check_finds_what_no_event_told(
                 return await states(library) == {}
 
             await until(gone)
+
+    run(library, scene)
+
+
+def test_folders_that_cannot_be_watched_are_checked_and_it_is_said(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(self: inotify.Inotify, folder: Path) -> int:
+        raise OSError(errno.ENOSPC, "no watches left")
+
+    monkeypatch.setattr(inotify.Inotify, "add", none_left)
+    base = folder(library)
+
+    async def scene() -> None:
+        async with upkeep.running(library, check_seconds=0.3):
+            await asyncio.sleep(0.5)
+            old(base / "a.txt", "The stork is back.")
+
+            async def read() -> bool:
+                return await states(library) == {"a.txt": "indexed"}
+
+            await until(read)
+            said = await files_api.progress_of(library, "ann")
+            assert said.trouble == upkeep.UNSEEN
 
     run(library, scene)
 
