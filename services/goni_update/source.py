@@ -1,8 +1,9 @@
 """Where bytes come from: a server, a stick, or a folder of what was fetched before.
 
-All of them are the same plain files (``metadata/``, ``targets/``). What comes from here is worth
-nothing until ``trust`` and ``staging`` have looked at it; here it is only bounded, in size and in
-time.
+All of them are the same plain files (``metadata/``, ``targets/``), and what a node has fetched is
+such a folder again, so that another node of the household can be a source too. What comes from
+here is worth nothing until ``trust`` and ``staging`` have looked at it; here it is only bounded, in
+size and in time.
 """
 
 from __future__ import annotations

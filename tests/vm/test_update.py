@@ -40,7 +40,8 @@ UKI = f"/boot/EFI/Linux/goni_{NEW}_x86-64"
 def release(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with the image under test and the next version, with a delta between them."""
     following = build.OUT / build.output_name(PROFILE, NEW)
-    if not following.with_name(f"{following.name}.raw").exists():
+    raw = following.with_name(f"{following.name}.raw")
+    if not raw.exists() or raw.stat().st_mtime < image.stat().st_mtime:
         words = [".venv/bin/python", "-m", "image.build", "--profile", PROFILE]
         stream(words, timeout=7200, env={"GONI_VERSION": NEW})
     folder = tmp_path_factory.mktemp("release")
