@@ -112,6 +112,9 @@ EMBEDDING_DIMENSIONS = 384
 EMBEDDING_CONTEXT = 256
 """Tokens the embedding model was trained on; chunks stay below it."""
 
+MESH_PORT, PAIRING_PORT = 7475, 7476
+"""TCP ports: the channel between nodes of a household, and pairing with a new one."""
+
 MODEL_LIMIT = 512 << 30
 DOCUMENT_LIMIT = 512 << 20
 """Bytes at most of one model and of one document."""

@@ -20,8 +20,9 @@ from typing import Any
 
 from goni_core import http, paths
 from goni_core import log as logs
+from goni_core.contract import MESH_PORT, PAIRING_PORT
 from goni_core.errors import BadInput, GoniError, exit_with
-from goni_mesh import certificate, channel, identity, pairing_api, service
+from goni_mesh import certificate, identity
 from goni_mesh.household import Household
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif asked.command == "fingerprint":
             show_fingerprint(paths.state_dir("mesh"), as_json=asked.json)
         elif asked.command == "serve":
-            settings = service.Settings(asked.host, asked.port, asked.pairing_port, asked.discovery)
-            asyncio.run(service.run(settings, today))
+            _serve(asked)
         else:
             answer = COMMANDS[asked.command](asked)
             print(
@@ -63,6 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GoniError as error:
         exit_with(error)
     return 0
+
+
+def _serve(asked: argparse.Namespace) -> None:
+    # Here, because the front door waits for "identity", which needs none of it.
+    from goni_mesh import service  # noqa: PLC0415
+
+    settings = service.Settings(asked.host, asked.port, asked.pairing_port, asked.discovery)
+    asyncio.run(service.run(settings, today))
 
 
 def today() -> datetime:
@@ -193,9 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     shown = commands.add_parser("fingerprint", help="print the certificate's SHA-256")
     serve = commands.add_parser("serve", help="serve mesh.sock, the channel and pairing")
     serve.add_argument("--host", default="::", help="where peers reach this node (all addresses)")
-    serve.add_argument("--port", type=int, default=channel.PORT, help="the channel (%(default)s)")
+    serve.add_argument("--port", type=int, default=MESH_PORT, help="the channel (%(default)s)")
     serve.add_argument(
-        "--pairing-port", type=int, default=pairing_api.PORT, help="pairing (%(default)s)"
+        "--pairing-port", type=int, default=PAIRING_PORT, help="pairing (%(default)s)"
     )
     serve.add_argument(
         "--no-discovery", dest="discovery", action="store_false", help="announce nothing"

@@ -16,9 +16,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import fields, web
-from goni_core.contract import Check, Field, Health, JoinOffer, MeshStatus, Nearby, plain
+from goni_core.contract import (
+    PAIRING_PORT,
+    Check,
+    Field,
+    Health,
+    JoinOffer,
+    MeshStatus,
+    Nearby,
+    plain,
+)
 from goni_core.errors import BadInput
-from goni_mesh import entries, pairing_api, peers, records, secret
+from goni_mesh import entries, peers, records, secret
 from goni_mesh.entries import Entry, Shown
 from goni_mesh.household import Household, checked_name
 from goni_mesh.pairing import Pairing
@@ -220,7 +229,7 @@ def _password(body: fields.Object) -> str:
 def _address(body: fields.Object) -> Address:
     given = fields.text(body, "address", longest=260)
     plain_host = given.count(":") != 1 and not given.startswith("[")
-    address = (given, pairing_api.PORT) if plain_host else peers.parse(given)
+    address = (given, PAIRING_PORT) if plain_host else peers.parse(given)
     if address is None:
         raise BadInput("address is HOST, HOST:PORT or [HOST]:PORT", code="bad_address")
     return address

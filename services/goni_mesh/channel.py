@@ -25,7 +25,6 @@ from goni_mesh.members import Node
 
 log = logging.getLogger(__name__)
 
-PORT = 7475
 MOST_NAMED = 256
 
 

@@ -14,8 +14,6 @@ from goni_core.errors import NotFound
 from goni_mesh.door import Door
 from goni_mesh.pairing import LARGE, SMALL, Pairing
 
-PORT = 7476
-
 
 def application(pairing: Pairing) -> Starlette:
     """The pairing port's ASGI application."""

@@ -115,7 +115,8 @@ def parse(value: fields.Object) -> Record:
     author, signed = _text(body, "author", HASH), tuple(str(one)[:200] for one in signatures)
     household = "" if kind == "found" else _text(body, "household", HASH)
     word = fields.text(body, "word", longest=10)
-    if word not in ("owner", "recovery") or (kind == "found") != (body.get("household") == ""):
+    words = ("owner", "recovery") if kind == "remove" else ("owner",)
+    if word not in words or (kind == "found") != (body.get("household") == ""):
         raise BadInput("that membership record is at nobody's word", code="bad_record")
     past = hashes(body, "past", MOST_PAST)
     hashed = hashlib.sha256(CONTEXT + canonical(body)).hexdigest()

@@ -132,6 +132,12 @@ def test_the_recovery_key_outranks_a_thief_who_took_everything() -> None:
     assert names(more, NODES) == [0, 1]
 
 
+def test_the_recovery_key_lets_nobody_in() -> None:
+    now = household(A)
+    with pytest.raises(BadInput, match="nobody's word"):
+        admission(now, F, A, recovery=True)
+
+
 def test_records_wait_for_their_past() -> None:
     now = household(A)
     second = with_records(now, admission(now, B, A))
