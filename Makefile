@@ -70,8 +70,12 @@ bench-image: setup ## Boot time and sizes: out/bench/image.json
 bench-engine: setup ## Chat: latency, speed, memory, failures: out/bench/engine.json and engine.svg
 	@$(PY) -m tests.bench.engine $(if $(QUICK),--quick)
 
+.PHONY: bench-rag
+bench-rag: setup ## Documents: rightness, speed, separation: out/bench/rag.json and rag.svg
+	@$(PY) -m tests.bench.rag $(if $(QUICK),--quick)
+
 .PHONY: bench
-bench: bench-image bench-engine ## All benches, as one table
+bench: bench-image bench-engine bench-rag ## All benches, as one table
 	@$(PY) -m tests.bench.table
 
 .PHONY: format

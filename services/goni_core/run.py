@@ -44,6 +44,8 @@ PACKAGES = {
 """Debian packages of the programs that Goni starts on a build host, for the error's hint."""
 
 Argument = str | Path
+Process = subprocess.Popen[bytes]
+"""What :func:`start` gives back."""
 ERRORS_KEPT = 1 << 16
 """Bytes of a filter's standard error that are returned."""
 
@@ -273,6 +275,16 @@ def start(
             )
     except FileNotFoundError as error:
         raise missing(words[0]) from error
+
+
+def stop(process: Process, *, patience: float) -> None:
+    """End a child of :func:`start`: ask, wait ``patience`` seconds, then kill."""
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def failed(completed: Completed) -> GoniError:

@@ -38,8 +38,10 @@ class Engine:
         self.store = Store(paths.state_dir("engine") / "models", shipped)
         self.arrivals = Arrivals(paths.state_dir("engine") / "incoming", self.store)
         # Half the cores: ggml's threads wait for each other by spinning, and all of them beside
-        # a chat on the same cores were eight times slower than one.
-        self.embedder = Embedder(paths.engine_dir() / "lib", shipped, max(1, cores // 2))
+        # a chat on the same cores were eight times slower than one. A command's own engine has no
+        # chat beside it and says so.
+        threads = int(os.environ.get("GONI_EMBEDDING_THREADS") or max(1, cores // 2))
+        self.embedder = Embedder(paths.engine_dir() / "lib", shipped, threads)
         self.devices = Devices((), cores)
         self._folder = Path()
         self.supervisor = self._supervise()

@@ -1,32 +1,33 @@
-"""goni-rag: serves document search, and asks a running service from the command line.
+"""goni-rag: serves document search, and indexes, searches and measures from the command line.
 
-``search`` and ``status`` are thin clients of the service's socket; results go to standard output.
+``search`` and ``status`` ask the running service, or read the database that ``index`` makes where
+there is none. Results go to standard output, progress and errors to standard error.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
-import textwrap
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
-from goni_core import paths
-from goni_core.contract import Source, source_from
 from goni_core.errors import GoniError, exit_with
-from goni_core.http import Service
-from goni_rag import service
+from goni_rag import commands, service
+from goni_rag.folders import SHARED
 
 EXAMPLES = """\
 examples:
-  goni-rag serve
+  goni-rag index ~/Documents --owner anna
   goni-rag search "when does the boiler warranty end" --owner anna
-  goni-rag search boiler --owner shared -k 3 --json
+  goni-rag search boiler --owner anna -k 3 --json
+  goni-rag eval --docs docs --queries queries.tsv --qrels qrels.trec --json
   goni-rag status --json
+  goni-rag serve
 
-GONI_RUN names the folder of the sockets (default /run/goni), GONI_STATE the one of the state.
+Without --db, search and status ask the running service where there is one (GONI_RUN names the
+folder of its socket, default /run/goni); else they use the database that index makes,
+~/.local/share/goni/index.db. GONI_STATE is the folder of the service's state.
 """
 
 
@@ -36,12 +37,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if asked.command == "serve":
             asyncio.run(service.run())
-        elif asked.command == "search":
-            _search(asked)
-        else:
-            _status(asked)
+            return
+        sys.exit(asyncio.run(asked.run(asked)))
     except GoniError as error:
         exit_with(error)
+    except KeyboardInterrupt:
+        print("interrupted; what was indexed until now is kept", file=sys.stderr)
+        sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,56 +53,31 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("serve", help="serve rag.sock until stopped")
-    search = commands.add_parser("search", help="find passages in a person's and shared documents")
+    named = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    named.add_parser("serve", help="serve rag.sock until stopped")
+    index = named.add_parser("index", help="index a folder's files, those that changed")
+    index.add_argument("folder", type=Path, metavar="DIR")
+    index.add_argument("--owner", default=SHARED, metavar="NAME", help=f"whose ({SHARED})")
+    index.set_defaults(run=commands.index)
+    search = named.add_parser("search", help="find passages in a person's and shared documents")
     search.add_argument("query", metavar="QUERY")
-    search.add_argument("--owner", required=True, metavar="ID", help="whose documents")
+    search.add_argument("--owner", required=True, metavar="NAME", help="whose documents")
     search.add_argument("-k", type=int, default=5, metavar="N", help="passages at most (5)")
-    status = commands.add_parser("status", help="is the service well; exit status 1 if not")
-    for command in (search, status):
-        command.add_argument("--json", action="store_true", help="for scripts")
+    search.set_defaults(run=commands.search)
+    status = named.add_parser("status", help="is all well; exit status 1 if not")
+    status.set_defaults(run=commands.status)
+    for one in (index, search, status):
+        one.add_argument("--db", type=Path, metavar="FILE", help="the database")
+    measure = named.add_parser("eval", help="measure search on a judged collection")
+    measure.add_argument("--docs", type=Path, required=True, metavar="DIR", help="one file each")
+    measure.add_argument(
+        "--queries", type=Path, required=True, metavar="FILE.tsv", help="lines: id, tab, text"
+    )
+    measure.add_argument("--qrels", type=Path, required=True, metavar="FILE.trec")
+    measure.set_defaults(run=commands.evaluate)
+    for one in (index, search, status, measure):
+        one.add_argument("--json", action="store_true", help="for scripts")
     return parser
-
-
-def _search(asked: argparse.Namespace) -> None:
-    body = {"owner": asked.owner, "query": asked.query, "k": asked.k}
-    answer = asyncio.run(_call("POST", "/search", body))
-    if asked.json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2))
-        return
-    sources = [source_from(source) for source in answer["sources"]]
-    print("\n\n".join(map(_shown, sources)) or "The documents don't say.")
-
-
-def _status(asked: argparse.Namespace) -> None:
-    answer = asyncio.run(_call("GET", "/health"))
-    if asked.json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2))
-    else:
-        print(answer["words"])
-        for check in answer["checks"]:
-            print(f"  {'ok' if check['ok'] else 'FAILED':6} {check['name']}: {check['detail']}")
-    if not answer["ok"]:
-        sys.exit(1)
-
-
-async def _call(method: str, path: str, body: object = None) -> dict[str, Any]:
-    rag = Service("document search", paths.rag_socket())
-    try:
-        return await rag.call(method, path, json=body)
-    finally:
-        await rag.close()
-
-
-def _shown(source: Source) -> str:
-    where = [source.document]
-    if source.page:
-        where.append(f"page {source.page}")
-    if source.heading:
-        where.append(source.heading)
-    text = textwrap.fill(source.text, 96, initial_indent="  ", subsequent_indent="  ")
-    return f"{', '.join(where)}\n{text}"
 
 
 if __name__ == "__main__":

@@ -12,54 +12,99 @@ import functools
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import sqlite_vec
 
 from goni_core.contract import EMBEDDING_DIMENSIONS
 from goni_core.errors import GoniError
+from goni_rag import migrate
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
-"""Of the tables; another one's file is made anew."""
+VERSION = 2
+"""Of the tables. Version 1 is brought here (``migrate``), another one's file is made anew."""
 
 SCHEMA = f"""
+-- Small numbers for people, and how much of each there is: bm25 needs the mean length, and it must
+-- not tell one person about another's.
+CREATE TABLE owners (
+    id INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL UNIQUE,
+    passages INTEGER NOT NULL DEFAULT 0,
+    terms INTEGER NOT NULL DEFAULT 0,
+    vectors INTEGER NOT NULL DEFAULT 0
+) STRICT;
+-- name: the path below the owner's folder, "/" between; kind: its ending in small letters;
+-- modified: seconds since 1970; extractor, chunker: the versions that made the passages.
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     owner TEXT NOT NULL,
     name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    modified INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
     signature TEXT NOT NULL,
-    version INTEGER NOT NULL,
+    extractor TEXT NOT NULL,
+    chunker TEXT NOT NULL,
     pages INTEGER NOT NULL,
     state TEXT NOT NULL,
     reason TEXT NOT NULL,
     UNIQUE (owner, name)
 ) STRICT;
+CREATE INDEX documents_sha256 ON documents (owner, sha256);
 -- Ids are never used twice, so that a vector which arrives late can't meet another's passage.
+-- place: number in the document, from 0; start, stop: characters of the extracted text; words: the
+-- version that made its terms; model: the version that made its vector, 0 for none yet;
+-- fingerprint: of the words alone; twin: the passage of the same owner and words whose terms and
+-- vector stand for this one's.
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     document INTEGER NOT NULL REFERENCES documents (id),
     owner TEXT NOT NULL,
+    place INTEGER NOT NULL,
     page INTEGER NOT NULL,
+    heading TEXT NOT NULL,
     start INTEGER NOT NULL,
     stop INTEGER NOT NULL,
-    pending INTEGER NOT NULL
+    text TEXT NOT NULL,
+    language TEXT NOT NULL,
+    words INTEGER NOT NULL,
+    model INTEGER NOT NULL,
+    fingerprint INTEGER NOT NULL,
+    twin INTEGER REFERENCES chunks (id)
 ) STRICT;
-CREATE INDEX chunks_document ON chunks (document);
-CREATE INDEX chunks_pending ON chunks (id) WHERE pending;
--- Holds the passages' text; rowid is the chunk's id.
+CREATE INDEX chunks_document ON chunks (document, place);
+CREATE INDEX chunks_model ON chunks (model, id) WHERE twin IS NULL;
+CREATE INDEX chunks_language ON chunks (owner, language);
+CREATE INDEX chunks_fingerprint ON chunks (owner, fingerprint) WHERE twin IS NULL;
+CREATE INDEX chunks_twin ON chunks (twin) WHERE twin IS NOT NULL;
+-- Terms as ``words`` makes them, each with its owner's number before it, so that nobody's word can
+-- match another's; rowid is the chunk's id. Analysed before they come here: the tokenizer only
+-- parts them at blanks.
 CREATE VIRTUAL TABLE lexical USING fts5 (
-    name, heading, text, tokenize = 'unicode61 remove_diacritics 2'
+    name, heading, text, grams, tokenize = "ascii tokenchars ':'"
 );
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab (lexical, row);
+-- The signs of each vector's numbers, for the coarse search; ``fine`` has the numbers themselves
+-- as 16-bit floats, ``arrivals`` the order in which they came.
 CREATE VIRTUAL TABLE vectors USING vec0 (
     chunk INTEGER PRIMARY KEY,
     owner TEXT PARTITION KEY,
-    embedding FLOAT[{EMBEDDING_DIMENSIONS}] DISTANCE_METRIC=cosine
+    embedding BIT[{EMBEDDING_DIMENSIONS}]
 );
+CREATE TABLE fine (
+    chunk INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    vector BLOB NOT NULL
+) STRICT;
+CREATE TABLE arrivals (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    chunk INTEGER NOT NULL,
+    owner TEXT NOT NULL
+) STRICT;
 PRAGMA user_version = {VERSION};
 """
 
@@ -74,6 +119,16 @@ def open_writer(path: Path) -> sqlite3.Connection:
         log.error("the index is unusable and is made anew from the documents: %s", error)
         set_aside(path)
         return _prepared(path)
+
+
+def is_index(path: Path) -> bool:
+    """Whether the file at ``path`` is an index, or empty: no other database of somebody's."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as found:
+            tables = {row[0] for row in found.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error:
+        return False
+    return not tables or {"documents", "chunks", "lexical"} <= tables
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -112,6 +167,8 @@ def _prepared(path: Path) -> sqlite3.Connection:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        elif found == 1:
+            migrate.from_1(connection, SCHEMA)
         elif found != VERSION:
             raise sqlite3.DatabaseError(f"tables of version {found}")
     except BaseException:

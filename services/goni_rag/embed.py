@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goni_core import fields
 from goni_core.contract import EMBEDDING_DIMENSIONS, EMBEDDING_MODEL
@@ -23,6 +24,8 @@ from goni_core.http import STREAM_TIMEOUT, Service
 
 log = logging.getLogger(__name__)
 
+VERSION = 1
+"""Of the model and of what it is given: vectors of another are made anew."""
 BATCH = 16
 BYTES = EMBEDDING_DIMENSIONS * 4
 
@@ -92,6 +95,11 @@ def parsed(answer: fields.Object, wanted: int) -> list[Vector]:
         raise Unavailable(
             f"the engine's embeddings are unusable: {error.message}", code="bad_embedding"
         ) from error
+
+
+def signs(numbers: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """One bit per number, set where it is positive: the coarse form of vectors (the last axis)."""
+    return np.packbits(numbers > 0, axis=-1)
 
 
 def _cut(answer: fields.Object) -> int:

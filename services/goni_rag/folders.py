@@ -33,6 +33,8 @@ class File:
     path: Path
     bytes: int
     signature: str
+    modified: int = 0
+    """Seconds since 1970."""
 
 
 def owner_id(value: str) -> str:
@@ -64,7 +66,8 @@ def look(path: Path) -> File | None:
         return None
     if not stat.S_ISREG(found.st_mode):
         return None
-    return File(path, found.st_size, f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}")
+    signature = f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
+    return File(path, found.st_size, signature, int(found.st_mtime))
 
 
 def remove(path: Path) -> bool:

@@ -26,6 +26,7 @@ from goni_rag.connections import Connections
 from goni_rag.embed import Embedder, Vector
 from goni_rag.folders import Key
 from goni_rag.sections import Unreadable
+from goni_rag.semantic import Semantic
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Library:
         self.connections = Connections(state / "index.db")
         self.embedder = embedder
         self.vectors_wanted = asyncio.Event()
+        self._near = Semantic()
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._extracting = asyncio.Semaphore(EXTRACTIONS)
 
@@ -98,7 +100,7 @@ class Library:
         folders.owner_id(owner)
         asked = chunk.clipped(query, chunk.ROOM)
         vector = (await self.embedder.within([asked], SEARCH_SECONDS))[0]
-        return await self.connections.read(retrieve.search, owner, query, vector, k)
+        return await self.connections.read(retrieve.search, self._near, owner, query, vector, k)
 
     def lock(self, key: Key) -> asyncio.Lock:
         """Held by whoever changes the document ``key``."""
@@ -122,7 +124,8 @@ class Library:
             reading = await asyncio.to_thread(read, file.path)
         vectors = await self._vectors(key[1], reading.chunks, seconds)
         entry = store.Entry(
-            *key, file.bytes, sha256, file.signature, reading.pages, reading.state, reading.reason
+            *(*key, file.bytes, sha256, file.signature),
+            *(reading.pages, reading.state, reading.reason, file.modified),
         )
         await self.connections.write(store.put, entry, reading.chunks, vectors)
         log.info("a document of %d bytes: %d passages", file.bytes, len(reading.chunks))

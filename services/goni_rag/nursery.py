@@ -16,7 +16,6 @@ import os
 import pkgutil
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
@@ -38,7 +37,7 @@ class Nursery:
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self.process: subprocess.Popen[bytes] = run.beside(argv, theirs, env=env)
+            self.process: run.Process = run.beside(argv, theirs, env=env)
 
     def read(
         self, kind: str, limits: Limits, files: Sequence[IO[bytes]], timeout: float

@@ -1,22 +1,35 @@
-"""The index's rows: documents, their passages and vectors; every statement that changes them.
+"""The index's rows: documents, passages, terms and vectors; every statement that changes them.
 
 Functions take a connection inside a transaction (``connections``), so each is whole or not at all.
-Every read for a person names the owner in the statement itself.
+Every read for a person names the owner in the statement itself. A passage whose words an owner has
+already is not indexed again: it points at that passage, its twin, and takes over when that goes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
 
 from goni_core.contract import Document
+from goni_rag import embed, extract, words
+from goni_rag.chunk import VERSION as CHUNK_VERSION
 from goni_rag.chunk import Chunk, embedded_text
 from goni_rag.embed import REFUSED, Vector
 from goni_rag.folders import Key
 
-INDEX_VERSION = 3
-"""Of extractors, chunker and embedding model together: rows of another are made anew."""
+EXTRACTOR = str(extract.VERSION)
+CHUNKER = str(CHUNK_VERSION)
+INDEX_VERSION = f"{EXTRACTOR}.{CHUNKER}"
+"""Of extractors and chunker: documents of another are read anew. Terms and vectors have versions of
+their own (``words``, ``embed``), and are made anew from the passages' text.
+"""
 WAITING = "found by its words for now, by its meaning soon"
 
 
@@ -32,6 +45,14 @@ class Entry:
     pages: int
     state: str
     reason: str = ""
+    modified: int = 0
+    extractor: str = EXTRACTOR
+    chunker: str = CHUNKER
+
+    @property
+    def kind(self) -> str:
+        """The ending of its name in small letters, without the dot."""
+        return PurePosixPath(self.name).suffix[1:].lower()
 
 
 @dataclass(frozen=True)
@@ -40,7 +61,7 @@ class Known:
 
     sha256: str
     signature: str
-    version: int
+    version: str
 
 
 @dataclass(frozen=True)
@@ -58,29 +79,51 @@ def put(
     entry: Entry,
     chunks: Sequence[Chunk],
     vectors: Sequence[Vector | None],
+    *,
+    titled: bool = True,
 ) -> None:
-    """Replace all that is known of a document. A vector that is None is waited for."""
+    """Replace all that is known of a document. A vector that is None is waited for. Unless
+    ``titled``, its name says nothing of it.
+    """
     forget(db, (entry.owner, entry.name))
     document = db.execute(
-        "INSERT INTO documents (owner, name, bytes, sha256, signature, version, pages, state,"
-        " reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO documents (owner, name, kind, modified, bytes, sha256, signature, extractor,"
+        " chunker, pages, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(entry.owner, entry.name, entry.bytes, entry.sha256, entry.signature),
-            *(INDEX_VERSION, entry.pages, entry.state, entry.reason),
+            *(entry.owner, entry.name, entry.kind, entry.modified, entry.bytes, entry.sha256),
+            *(entry.signature, entry.extractor, entry.chunker),
+            *(entry.pages, entry.state, entry.reason),
         ),
     ).lastrowid
-    for chunk, vector in zip(chunks, vectors, strict=True):
+    language = words.language(" ".join(chunk.text for chunk in chunks[:4]))
+    for place, (chunk, vector) in enumerate(zip(chunks, vectors, strict=True)):
+        mark = fingerprint(chunk.text)
+        twin = _twin(db, entry.owner, mark)
+        model = embed.VERSION if vector is not None or twin else 0
         row = db.execute(
-            "INSERT INTO chunks (document, owner, page, start, stop, pending)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (document, entry.owner, chunk.page, chunk.start, chunk.stop, int(vector is None)),
+            "INSERT INTO chunks (document, owner, place, page, heading, start, stop, text,"
+            " language, words, model, fingerprint, twin)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(document, entry.owner, place, chunk.page, chunk.heading, chunk.start),
+                *(chunk.stop, chunk.text, words.language(chunk.text) or language),
+                *(words.VERSION, model, mark, twin),
+            ),
         ).lastrowid
-        db.execute(
-            "INSERT INTO lexical (rowid, name, heading, text) VALUES (?, ?, ?, ?)",
-            (row, entry.name, chunk.heading, chunk.text),
-        )
-        if vector:
-            _add_vector(db, row, entry.owner, vector)
+        assert row is not None
+        if twin is None:
+            _add_terms(db, row, titled=titled)
+            if vector:
+                _add_vector(db, row, entry.owner, vector)
+
+
+Whole = tuple[Entry, Sequence[Chunk], Sequence[Vector | None]]
+
+
+def put_all(db: sqlite3.Connection, documents: Sequence[Whole]) -> None:
+    """:func:`put` each of ``documents``, whose names are mere ids."""
+    for entry, chunks, vectors in documents:
+        put(db, entry, chunks, vectors, titled=False)
 
 
 def forget(db: sqlite3.Connection, key: Key) -> bool:
@@ -88,12 +131,29 @@ def forget(db: sqlite3.Connection, key: Key) -> bool:
     row = db.execute("SELECT id FROM documents WHERE owner = ? AND name = ?", key).fetchone()
     if row is None:
         return False
-    ids = db.execute("SELECT id FROM chunks WHERE document = ?", row).fetchall()
-    db.executemany("DELETE FROM vectors WHERE chunk = ?", ids)
-    db.executemany("DELETE FROM lexical WHERE rowid = ?", ids)
-    db.execute("DELETE FROM chunks WHERE document = ?", row)
+    # What the document has twice goes at once, or one passage would only make room for the other.
+    db.execute("DELETE FROM chunks WHERE document = ? AND twin IS NOT NULL", row)
+    for (chunk,) in db.execute("SELECT id FROM chunks WHERE document = ?", row).fetchall():
+        _remove(db, chunk, key[0])
     db.execute("DELETE FROM documents WHERE id = ?", row)
     return True
+
+
+def _remove(db: sqlite3.Connection, chunk: int, owner: str) -> None:
+    """Remove one passage; a twin takes over its terms and vector."""
+    heir = db.execute("SELECT MIN(id) FROM chunks WHERE twin = ?", (chunk,)).fetchone()[0]
+    vector = db.execute("SELECT vector FROM fine WHERE chunk = ?", (chunk,)).fetchone()
+    _drop_terms(db, chunk, owner)
+    _drop_vector(db, chunk, owner)
+    if heir is not None:
+        db.execute("UPDATE chunks SET twin = NULL WHERE id = ?", (heir,))
+        db.execute("UPDATE chunks SET twin = ? WHERE twin = ?", (heir, chunk))
+        model = db.execute("SELECT model FROM chunks WHERE id = ?", (chunk,)).fetchone()
+        db.execute("UPDATE chunks SET model = ? WHERE id = ?", (*model, heir))
+        _add_terms(db, heir)
+        if vector:
+            _add_vector(db, heir, owner, _widened(vector[0]))
+    db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
 
 
 def sign(db: sqlite3.Connection, key: Key, signature: str) -> None:
@@ -103,14 +163,18 @@ def sign(db: sqlite3.Connection, key: Key, signature: str) -> None:
 
 def known(db: sqlite3.Connection) -> dict[Key, Known]:
     """What is remembered of every file, for comparing with the folders."""
-    rows = db.execute("SELECT owner, name, sha256, signature, version FROM documents")
+    rows = db.execute(
+        "SELECT owner, name, sha256, signature, extractor || '.' || chunker FROM documents"
+    )
     return {(owner, name): Known(*rest) for owner, name, *rest in rows}
 
 
 def known_one(db: sqlite3.Connection, key: Key) -> Known | None:
     """What is remembered of one file."""
     row = db.execute(
-        "SELECT sha256, signature, version FROM documents WHERE owner = ? AND name = ?", key
+        "SELECT sha256, signature, extractor || '.' || chunker FROM documents"
+        " WHERE owner = ? AND name = ?",
+        key,
     ).fetchone()
     return Known(*row) if row else None
 
@@ -119,7 +183,7 @@ def documents(db: sqlite3.Connection, owner: str, name: str | None = None) -> li
     """``owner``'s documents by name, or the one called ``name``."""
     rows = db.execute(
         "SELECT d.name, d.bytes, d.sha256, d.pages, COUNT(c.id), d.state, d.reason,"
-        " COALESCE(SUM(c.pending), 0)"
+        " COALESCE(SUM(c.model = 0), 0)"
         " FROM documents d LEFT JOIN chunks c ON c.document = d.id AND c.owner = d.owner"
         " WHERE d.owner = :owner AND (:name IS NULL OR d.name = :name)"
         " GROUP BY d.id ORDER BY d.name",
@@ -138,12 +202,14 @@ def _document(
 
 
 def pending(db: sqlite3.Connection, most: int) -> dict[int, str]:
-    """At most ``most`` passages without a vector: their ids and what is to be embedded."""
+    """At most ``most`` passages without a vector of this version's model: their ids and what is to
+    be embedded.
+    """
     rows = db.execute(
-        "SELECT c.id, d.name, l.heading, l.text FROM chunks c"
-        " JOIN documents d ON d.id = c.document JOIN lexical l ON l.rowid = c.id"
-        " WHERE c.pending ORDER BY c.id LIMIT ?",
-        (most,),
+        "SELECT c.id, d.name, c.heading, c.text FROM chunks c"
+        " JOIN documents d ON d.id = c.document AND d.owner = c.owner"
+        " WHERE c.model < ? AND c.twin IS NULL ORDER BY c.model, c.id LIMIT ?",
+        (embed.VERSION, most),
     )
     return {chunk: embedded_text(name, heading, text) for chunk, name, heading, text in rows}
 
@@ -151,12 +217,42 @@ def pending(db: sqlite3.Connection, most: int) -> dict[int, str]:
 def fill(db: sqlite3.Connection, vectors: Mapping[int, Vector]) -> None:
     """Add vectors that came later, except for passages that are gone by now."""
     for chunk, vector in vectors.items():
-        row = db.execute("SELECT owner FROM chunks WHERE id = ? AND pending", (chunk,)).fetchone()
+        row = db.execute(
+            "SELECT owner FROM chunks WHERE id = ? AND model < ? AND twin IS NULL",
+            (chunk, embed.VERSION),
+        ).fetchone()
         if row is None:
             continue
-        db.execute("UPDATE chunks SET pending = 0 WHERE id = ?", (chunk,))
+        db.execute(
+            "UPDATE chunks SET model = :model WHERE id = :chunk OR twin = :chunk",
+            {"model": embed.VERSION, "chunk": chunk},
+        )
+        _drop_vector(db, chunk, row[0])
         if vector != REFUSED:
             _add_vector(db, chunk, row[0], vector)
+
+
+def reword(db: sqlite3.Connection, most: int) -> int:
+    """Make the terms of at most ``most`` passages anew that another version made; how many."""
+    rows = db.execute(
+        "SELECT id, owner FROM chunks WHERE words <> ? AND twin IS NULL LIMIT ?",
+        (words.VERSION, most),
+    ).fetchall()
+    for chunk, owner in rows:
+        _drop_terms(db, chunk, owner)
+        _add_terms(db, chunk)
+        db.execute("UPDATE chunks SET words = ? WHERE id = ?", (words.VERSION, chunk))
+    return len(rows)
+
+
+def names_of(db: sqlite3.Connection, chunks: Sequence[int]) -> dict[int, str]:
+    """The document's name of each passage; for measuring, not for a person."""
+    rows = db.execute(
+        "SELECT c.id, d.name FROM chunks c JOIN documents d ON d.id = c.document"
+        " WHERE c.id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(chunks)),),
+    )
+    return dict(rows.fetchall())
 
 
 def totals(db: sqlite3.Connection) -> Totals:
@@ -164,7 +260,8 @@ def totals(db: sqlite3.Connection) -> Totals:
     row = db.execute(
         "SELECT (SELECT COUNT(*) FROM documents),"
         " (SELECT COUNT(*) FROM documents WHERE state = 'unreadable'),"
-        " (SELECT COUNT(*) FROM chunks), (SELECT COUNT(*) FROM chunks WHERE pending)"
+        " (SELECT COUNT(*) FROM chunks),"
+        " (SELECT COUNT(*) FROM chunks WHERE model = 0 AND twin IS NULL)"
     ).fetchone()
     return Totals(*row)
 
@@ -178,7 +275,86 @@ def damage(db: sqlite3.Connection) -> str:
     return "" if found == "ok" else found
 
 
-def _add_vector(db: sqlite3.Connection, chunk: int | None, owner: str, vector: Vector) -> None:
+def owner_number(db: sqlite3.Connection, owner: str) -> int:
+    """The small number that stands for ``owner`` in the terms; made when there is none yet."""
+    db.execute("INSERT OR IGNORE INTO owners (owner) VALUES (?)", (owner,))
+    number: int = db.execute("SELECT id FROM owners WHERE owner = ?", (owner,)).fetchone()[0]
+    return number
+
+
+def marked(number: int, terms: Sequence[str]) -> str:
+    """Terms as the index has them: each with its owner's number before it."""
+    return " ".join(f"{number}:{term}" for term in terms)
+
+
+def fingerprint(text: str) -> int:
+    """The same 63 bits for texts that differ in blanks, case and signs only."""
+    plain = " ".join(re.findall(r"\w+", words.folded(text)))
+    return int.from_bytes(hashlib.blake2b(plain.encode(), digest_size=8).digest()) >> 1
+
+
+def _twin(db: sqlite3.Connection, owner: str, mark: int) -> int | None:
+    row = db.execute(
+        "SELECT id FROM chunks WHERE owner = ? AND fingerprint = ? AND twin IS NULL", (owner, mark)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _add_terms(db: sqlite3.Connection, chunk: int, *, titled: bool = True) -> None:
+    owner, name, heading, text, code = db.execute(
+        "SELECT c.owner, d.name, c.heading, c.text, c.language FROM chunks c"
+        " JOIN documents d ON d.id = c.document WHERE c.id = ?",
+        (chunk,),
+    ).fetchone()
+    number = owner_number(db, owner)
+    terms = words.terms(text, code)
+    title = str(PurePosixPath(name).with_suffix("")) if titled else ""
     db.execute(
-        "INSERT INTO vectors (chunk, owner, embedding) VALUES (?, ?, ?)", (chunk, owner, vector)
+        "INSERT INTO lexical (rowid, name, heading, text, grams) VALUES (?, ?, ?, ?, ?)",
+        (
+            chunk,
+            marked(number, words.terms(title, code)),
+            marked(number, words.terms(heading, code)),
+            marked(number, terms),
+            marked(number, words.grams(text, code)),
+        ),
     )
+    db.execute(
+        "UPDATE owners SET passages = passages + 1, terms = terms + ? WHERE id = ?",
+        (len(terms), number),
+    )
+
+
+def _drop_terms(db: sqlite3.Connection, chunk: int, owner: str) -> None:
+    row = db.execute("SELECT text FROM lexical WHERE rowid = ?", (chunk,)).fetchone()
+    if row is None:
+        return
+    db.execute("DELETE FROM lexical WHERE rowid = ?", (chunk,))
+    db.execute(
+        "UPDATE owners SET passages = passages - 1, terms = terms - ? WHERE owner = ?",
+        (len(row[0].split()), owner),
+    )
+
+
+def _add_vector(db: sqlite3.Connection, chunk: int, owner: str, vector: Vector) -> None:
+    numbers = np.frombuffer(vector, dtype="<f4")
+    db.execute(
+        "INSERT INTO vectors (chunk, owner, embedding) VALUES (?, ?, vec_bit(?))",
+        (chunk, owner, embed.signs(numbers).tobytes()),
+    )
+    db.execute(
+        "INSERT INTO fine (chunk, owner, vector) VALUES (?, ?, ?)",
+        (chunk, owner, numbers.astype("<f2").tobytes()),
+    )
+    db.execute("INSERT INTO arrivals (chunk, owner) VALUES (?, ?)", (chunk, owner))
+    db.execute("UPDATE owners SET vectors = vectors + 1 WHERE owner = ?", (owner,))
+
+
+def _drop_vector(db: sqlite3.Connection, chunk: int, owner: str) -> None:
+    gone = db.execute("DELETE FROM fine WHERE chunk = ?", (chunk,)).rowcount
+    db.execute("DELETE FROM vectors WHERE chunk = ?", (chunk,))
+    db.execute("UPDATE owners SET vectors = vectors - ? WHERE owner = ?", (gone, owner))
+
+
+def _widened(vector: bytes) -> Vector:
+    return np.frombuffer(vector, dtype="<f2").astype("<f4").tobytes()

@@ -27,6 +27,7 @@ class Panel:
     title: str
     unit: str
     lines: Mapping[str, Mapping[int, Sequence[float]]]
+    axis: str = "stream"
 
     @property
     def streams(self) -> list[int]:
@@ -78,7 +79,7 @@ def _panel(panel: Panel, left: float, colours: Mapping[str, str]) -> list[str]:
         parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{mark:g}</text>')
     parts.append(_line("axis", left, floor, left + PANEL, floor))
     for streams, place in x.items():
-        words = f"{streams} stream" + ("s" if streams > 1 else "")
+        words = f"{streams:,} {panel.axis}" + ("s" if streams > 1 else "")
         parts.append(f'<text x="{place:.1f}" y="{floor + 20}" text-anchor="middle">{words}</text>')
     for name, line in panel.lines.items():
         parts += _curve(line, x, floor, scale, colours[name])

@@ -20,7 +20,7 @@ from goni_core.errors import BadInput
 
 FOLDER = Path("out/bench")
 KEYS = ("figure", "value", "unit", "target", "ok", "runs", "min", "max")
-COUNTED = ("requests", "streams")
+COUNTED = ("requests", "streams", "results")
 HEADINGS = ("bench", "figure", "value", "target", "ok", "min", "max", "runs")
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from goni_core.contract import EMBEDDING_DIMENSIONS
-from goni_rag import database, retrieve, store
+from goni_rag import database, embed, lexical, retrieve, store, words
 from goni_rag.chunk import Chunk
 from goni_rag.embed import REFUSED
+from goni_rag.retrieve import Candidates, Found
+from goni_rag.semantic import Semantic
 
 
 def vector(*numbers: float) -> bytes:
@@ -34,7 +36,8 @@ def put(db, owner: str, name: str, *passages: tuple[str, bytes | None]) -> None:
 
 
 def found(db, owner: str, query: str, near: bytes | None = None) -> list[str]:
-    return [source.text for source in retrieve.search(db, owner, query, near, 10)]
+    searched = retrieve.search(db, Semantic(), owner, query, near, 10)
+    return [source.text for source in searched]
 
 
 def test_meaning_finds_what_words_do_not_and_the_floor_holds(db):
@@ -67,7 +70,7 @@ def test_a_forgotten_document_leaves_no_row_behind(db):
     with database.transaction(db):
         assert store.forget(db, ("ann", "a.txt"))
         assert not store.forget(db, ("ann", "a.txt"))
-    for table in ("documents", "chunks", "lexical", "vectors"):
+    for table in ("documents", "chunks", "lexical", "vectors", "fine"):
         assert db.execute(f"SELECT COUNT(*) FROM {table}").fetchone() == (0,)
 
 
@@ -98,24 +101,100 @@ def test_a_document_that_fails_halfway_leaves_the_old_one(db):
 
 
 @pytest.mark.parametrize(
-    ("query", "expression"),
+    ("query", "terms"),
     [
-        ("Where is the boiler?", '"boiler"'),
-        ("Wo ist die Heizung und der Boiler", '"heizung" OR "boiler"'),
-        ('a" OR "b* NEAR(c)', '"b" OR "near" OR "c"'),
-        ("what is it", ""),
-        ("?!", ""),
-        ("boiler BOILER", '"boiler"'),
+        ("Where is the boiler?", {"boiler"}),
+        ("Wo ist die Heizung und der Boiler", {"heizung", "boil"}),
+        ('a" OR "b* NEAR(c)', {"b", "near", "c"}),
+        ("what is it", set()),
+        ("?!", set()),
+        ("boiler BOILER", {"boiler"}),
+        ("東京駅", {"東京", "京駅"}),
+        ("parseHTTPHeader", {"pars", "http", "header", "parsehttpheader"}),
     ],
 )
-def test_questions_become_quoted_content_words(query: str, expression: str):
-    assert retrieve.match_expression(query) == expression
+def test_questions_become_content_words(db, query: str, terms: set[str]):
+    asked = lexical.question(db, ["ann"], query)
+    assert terms == {variant for word in asked.words for variant in word.variants}
 
 
-def test_long_questions_are_bounded():
+def test_names_that_are_mere_ids_say_nothing(db):
+    entry = store.Entry("ann", "heron.txt", 1, "sha", "signature", 0, "indexed")
+    with database.transaction(db):
+        store.put_all(db, [(entry, [Chunk("a bird", 0, "", 0, 6)], [None])])
+    assert found(db, "ann", "heron") == []
+    assert found(db, "ann", "bird") == ["a bird"]
+
+
+def test_a_passage_that_two_documents_share_survives_one_of_them(db):
+    put(db, "ann", "a.txt", ("The same words.", vector(1)))
+    put(db, "ann", "b.txt", ("the SAME words", vector(1)))
+    put(db, "bob", "c.txt", ("The same words.", vector(1)))
+    assert db.execute("SELECT COUNT(*) FROM lexical").fetchone() == (2,)
+    with database.transaction(db):
+        store.forget(db, ("ann", "a.txt"))
+    assert found(db, "ann", "same", vector(1)) == ["the SAME words"]
+    with database.transaction(db):
+        store.forget(db, ("ann", "b.txt"))
+    assert found(db, "ann", "same", vector(1)) == []
+    assert found(db, "bob", "same", vector(1)) == ["The same words."]
+
+
+def test_vectors_of_an_older_model_answer_until_they_are_made_anew(db, monkeypatch):
+    put(db, "ann", "a.txt", ("heron", vector(1)))
+    monkeypatch.setattr(embed, "VERSION", embed.VERSION + 1)
+    assert found(db, "ann", "", vector(1)) == ["heron"]
+    (chunk,) = store.pending(db, 9)
+    with database.transaction(db):
+        store.fill(db, {chunk: vector(0, 1)})
+    assert found(db, "ann", "", vector(1)) == []
+    assert found(db, "ann", "", vector(0, 1)) == ["heron"]
+    assert store.pending(db, 9) == {}
+
+
+def test_terms_of_an_older_version_are_made_anew(db, monkeypatch):
+    put(db, "ann", "a.txt", ("heron", None))
+    monkeypatch.setattr(words, "VERSION", words.VERSION + 1)
+    with database.transaction(db):
+        assert store.reword(db, 9) == 1
+        assert store.reword(db, 9) == 0
+    assert found(db, "ann", "herons") == ["heron"]
+    assert db.execute("SELECT passages, terms FROM owners").fetchone() == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("Die Gasheizungswartung war teuer und ist nicht bezahlt.", "Heizung"),
+        ("Les chevaux sont dans les écuries de la ferme.", "ecurie"),
+        ("東京タワーの高さは333メートルです。", "タワー"),
+        ("北京的秋天是最好的季节。", "秋天"),
+        ("The Wi-Fi password is on the fridge.", "wifi"),
+        ("def load_userProfile(path): pass", "user profile"),
+    ],
+)
+def test_words_are_found_in_other_forms_and_languages(db, text, query):
+    put(db, "ann", "a.txt", (text, None))
+    assert found(db, "ann", query) == [text]
+
+
+def test_a_match_expression_quotes_every_term(db):
+    put(db, "ann", "a.txt", ("heron", None))
+    asked = lexical.question(db, ["ann"], 'x" OR "y* NEAR(z) 1:heron')
+    expression = lexical.match_expression(asked, 7)
+    assert expression.count('"7:') == len(asked.words)
+    assert set(expression.split('"')[::2]) <= {
+        "{name heading text} : ",
+        " OR {name heading text} : ",
+        "",
+    }
+
+
+def test_long_questions_are_bounded(db):
     query = " ".join(f"word{number}" for number in range(1000))
-    assert retrieve.match_expression(query).count("OR") == retrieve.MOST_WORDS - 1
+    assert len(lexical.question(db, ["ann"], query).words) == lexical.MOST_WORDS
 
 
-def test_fusion_adds_reciprocal_ranks():
-    assert retrieve.fused([[1, 2], [2]]) == [(2, 1 / 62 + 1 / 61), (1, 1 / 61)]
+def test_fusion_weighs_both_scores():
+    both = (Found(1, 4.0, 0.5), Found(2, 2.0, 0.5), Found(3, 0.0, -1.0))
+    assert retrieve.fused(Candidates(both, 0.6)) == [(1, 1.0), (2, pytest.approx(0.8)), (3, 0.0)]

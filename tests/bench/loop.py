@@ -1,0 +1,32 @@
+"""A bare llama-cpp-python loop that embeds texts one after the other, in a process of its own:
+``python -m tests.bench.loop MODEL TEXTS.json`` prints the seconds it took.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from goni_core import paths
+from goni_core.contract import EMBEDDING_CONTEXT
+from goni_engine import native
+
+
+def main() -> None:
+    native.library(paths.engine_dir() / "lib")
+    from llama_cpp import Llama  # noqa: PLC0415 - only after its libraries were found
+
+    model, texts = sys.argv[1], json.loads(Path(sys.argv[2]).read_text())
+    llama = Llama(model_path=model, embedding=True, n_ctx=512, n_batch=512, verbose=False)
+    llama.embed("warm up")
+    begun = time.perf_counter()
+    for text in texts:
+        tokens = llama.tokenize(text.encode())[: EMBEDDING_CONTEXT - 2]
+        llama.embed(llama.detokenize(tokens).decode(errors="ignore"))
+    print(time.perf_counter() - begun)
+
+
+if __name__ == "__main__":
+    main()
