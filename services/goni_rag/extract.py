@@ -26,7 +26,7 @@ from goni_rag.kinds import Kind
 from goni_rag.records import Note, Refused, Text
 from goni_rag.sections import Extract, Unreadable
 
-VERSION = 1
+VERSION = 2
 """Of all that decides what text a file has; another one means to read files again."""
 SECONDS = 900.0
 """For one document with everything in it."""

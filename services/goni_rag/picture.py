@@ -15,16 +15,18 @@ from goni_rag.records import Note, Refused, Text
 
 
 def read(document: IO[bytes], clock: Clock) -> Iterator[Text | Note | Refused]:
-    """The text in ``document``, a picture; pages where it has several."""
-    number = 0
+    """The text in ``document``, a picture; with pages where it has several."""
+    frames = []
     for found in confined.read(Kind.PICTURE, document, clock):
         if not isinstance(found, Attachment):
             yield found
-            continue
-        number += 1
-        if not clock.left():
+        elif clock.left():
+            frames.append(ocr.words(found.content))
+        else:
             yield Note("time")
-            return
-        if text := ocr.words(found.content):
-            yield Note("scanned")
-            yield Text(f"{text}\n", number, "")
+            break
+    if any(frames):
+        yield Note("scanned")
+    for number, text in enumerate(frames, start=1):
+        if text:
+            yield Text(f"{text}\n", number if len(frames) > 1 else 0, "")

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from goni_core.contract import Document
-from goni_rag import embed, words
+from goni_rag import embed, extract, words
+from goni_rag.chunk import VERSION as CHUNK_VERSION
 from goni_rag.chunk import Chunk, embedded_text
 from goni_rag.embed import REFUSED, Vector
 from goni_rag.folders import Key
 
-EXTRACTOR = "3"
-CHUNKER = "2"
+EXTRACTOR = str(extract.VERSION)
+CHUNKER = str(CHUNK_VERSION)
 INDEX_VERSION = f"{EXTRACTOR}.{CHUNKER}"
 """Of extractors and chunker: documents of another are read anew. Terms and vectors have versions of
 their own (``words``, ``embed``), and are made anew from the passages' text.

@@ -32,8 +32,8 @@ from goni_rag.connections import Connections
 from goni_rag.embed import Embedder
 from goni_rag.semantic import Semantic
 from image.build import step
-from tests import questions
-from tests.bench import curves, leaks, rows, scale
+from tests import household_corpus, questions
+from tests.bench import curves, leaks, rag_household, rows, scale
 from tests.bench.rows import Row, at_percentile, measured
 
 BENCH = "rag"
@@ -54,10 +54,11 @@ class Plan:
     searches: int
     kills: int
     documents: int
+    people: Sequence[str] = household_corpus.PEOPLE
 
 
 WHOLE = Plan((10_000, 100_000, 1_000_000), searches=10_000, kills=50, documents=400)
-QUICK = Plan((10_000, 100_000), searches=500, kills=3, documents=60)
+QUICK = Plan((10_000, 100_000), searches=500, kills=3, documents=60, people=("anna",))
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Scaled:
 def measure(plan: Plan, folder: Path) -> tuple[list[Row], Mapping[int, Scaled]]:
     """Every row, in the order in which they are shown, and the curves."""
     found, centres = asyncio.run(_with_engine(plan, folder))
+    with step("a household's documents, through the service"):
+        found += rag_household.rows(people=plan.people)
     with step(f"goni-rag killed {plan.kills} times while it indexes"):
         found.append(killed(plan, folder))
     with step(f"{plan.searches} searches by several people"):

@@ -161,7 +161,13 @@ def test_source_code_falls_into_its_definitions(found):
 def test_words_in_a_picture_are_recognized(found, format: str):
     read = found("photo", papers.picture(["The ladder cost", "89 euros in spring."], format))
     assert "ladder cost" in with_words(read, "89 euros").text
+    assert with_words(read, "89 euros").page == 0
     assert read.note == NOTES["scanned"]
+
+
+def test_a_picture_of_several_pages_has_pages(found):
+    read = found("fax.tif", papers.pictures([["The first page"], ["The second one"]], "TIFF"))
+    assert with_words(read, "second one").page == 2
 
 
 def test_scanned_pages_among_printed_ones_are_recognized(found):
