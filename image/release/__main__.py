@@ -76,9 +76,7 @@ def _withdraw(given: argparse.Namespace) -> None:
             repository, given.channel, given.profile, version.parse(given.version), Path(work)
         )
     left = str(listed.releases[0].version) if listed.releases else "nothing"
-    print(
-        f"{given.channel} offers {left} now; files no longer listed: {repository.prune()} removed"
-    )
+    print(f"{given.channel} offers {left} now; {repository.prune()} files removed")
 
 
 def _rotate(given: argparse.Namespace) -> None:
