@@ -48,9 +48,9 @@ WHERE lexical MATCH :match AND rank MATCH 'bm25(2.0, 1.5, 1.0, 0.3)'
 ORDER BY rank LIMIT :depth
 """
 TERMS = """
-SELECT l.rowid, l.name, l.heading, l.text FROM lexical l
-JOIN chunks c ON c.id = l.rowid AND c.owner = :owner
-WHERE l.rowid IN (SELECT value FROM json_each(:chunks))
+SELECT l.rowid, l.name, l.heading, l.text FROM json_each(:chunks) asked
+CROSS JOIN chunks c ON c.id = asked.value AND c.owner = :owner
+CROSS JOIN lexical l ON l.rowid = c.id
 """
 OWNER = "SELECT id, passages, terms FROM owners WHERE owner = ?"
 SPOKEN = "SELECT EXISTS (SELECT 1 FROM chunks WHERE owner = ? AND language = ?)"

@@ -33,8 +33,8 @@ from goni_rag.embed import Vector
 
 Number = TypeVar("Number", np.int64, np.uint64)
 
-CANDIDATES = 2000
-"""How many passages the coarse scan hands on at least."""
+CANDIDATES, CANDIDATES_PER = 500, 1 / 500
+"""How many passages the coarse scan hands on at least, and how many more for each there is."""
 BITS = EMBEDDING_DIMENSIONS
 LANES = BITS // 64
 STALE = 64
@@ -51,8 +51,8 @@ WHERE a.id > ? AND a.owner = ?
 LAST = "SELECT COALESCE(MAX(id), 0) FROM arrivals"
 LIVE = "SELECT vectors FROM owners WHERE owner = ?"
 EXACT = """
-SELECT chunk, vector FROM fine
-WHERE chunk IN (SELECT value FROM json_each(:chunks)) AND owner = :owner
+SELECT f.chunk, f.vector FROM json_each(:chunks) asked
+CROSS JOIN fine f ON f.chunk = asked.value AND f.owner = :owner
 """
 
 
@@ -109,7 +109,8 @@ class Semantic:
         asked = np.frombuffer(vector, dtype="<f4")
         with self._lock:
             kept = self._current(db, owner)
-            near = kept.nearest(embed.signs(asked), max(CANDIDATES, 4 * most))
+            handed_on = CANDIDATES + int(kept.count * CANDIDATES_PER)
+            near = kept.nearest(embed.signs(asked), max(handed_on, 4 * most))
         scored = similarities(db, owner, asked, [int(chunk) for chunk in near])
         return sorted(scored.items(), key=lambda item: (-item[1], item[0]))[:most]
 

@@ -4,18 +4,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import sys
 import time
 from pathlib import Path
 
 from goni_core import paths
 from goni_core.contract import EMBEDDING_CONTEXT
-from goni_engine import native
 
 
 def main() -> None:
-    native.library(paths.engine_dir() / "lib")
+    libraries = paths.engine_dir() / "lib"
+    os.environ["LLAMA_CPP_LIB_PATH"] = str(libraries)
+    backends = ctypes.CDLL(str(libraries / "libggml.so"))
+    backends.ggml_backend_load_all_from_path(ctypes.c_char_p(os.fsencode(libraries)))
     from llama_cpp import Llama  # noqa: PLC0415 - only after its libraries were found
 
     model, texts = sys.argv[1], json.loads(Path(sys.argv[2]).read_text())
