@@ -335,7 +335,8 @@ def _dumped(value: object) -> str:
 def _certificate_fault(error: BaseException | None) -> str:
     """What OpenSSL has against the other side's certificate, when that is why ``error`` came."""
     while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
+        # aiohttp's own error is one too, but without OpenSSL's words.
+        if isinstance(error, ssl.SSLCertVerificationError) and hasattr(error, "verify_message"):
             return str(error.verify_message)
         error = error.__cause__ or error.__context__
     return ""

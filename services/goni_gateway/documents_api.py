@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import contract, fields, web
-from goni_core.errors import BadInput, NotAllowed
+from goni_core.errors import BadInput, GoniError, NotAllowed, NotFound
 from goni_core.http import ANSWER_TIMEOUT
 from goni_gateway import answer, bodies, callers, gateway, passage, people
 from goni_gateway.people import Person
@@ -38,12 +39,17 @@ async def add_document(request: Request) -> Response:
     params = {"owner": _owner(dict(request.query_params), person)}
     path, gate = request.path_params["path"], gateway.of(request)
     place = f"/documents/{quote(path, safe='/')}"
-    said = await passage.upload(request, gate.rag, place, params, contract.DOCUMENT_LIMIT)
+    removed = NotAllowed("you have been removed from this node", code="removed")
+    try:
+        said = await passage.upload(request, gate.rag, place, params, contract.DOCUMENT_LIMIT)
+    except GoniError as error:
+        raise removed if await gate.database.do(people.locked, person.id) else error from None
     # Removing a person locks them out first and deletes their documents then: what came in too late
     # for that goes here.
     if await gate.database.do(people.locked, person.id):
-        await gate.rag.call("DELETE", "/documents", params={**params, "path": path})
-        raise NotAllowed("you have been removed from this node", code="removed")
+        with contextlib.suppress(NotFound):
+            await gate.rag.call("DELETE", "/documents", params={**params, "path": path})
+        raise removed
     return said
 
 

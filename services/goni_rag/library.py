@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -101,7 +101,7 @@ class Library:
         path = folders.place(self.root, *key)
         async with AsyncExitStack() as held:
             await asyncio.to_thread(_check_place, self.root, key)
-            with files.incoming(path, folder=self._incoming) as temporary:
+            with _still_there(), files.incoming(path, folder=self._incoming) as temporary:
                 sha256 = await files.receive(
                     body, temporary, limit=DOCUMENT_LIMIT, announced=announced
                 )
@@ -185,6 +185,15 @@ class Library:
     ) -> list[Vector | None]:
         texts = [chunk.embedded_text(name, part.heading, part.text) for part in chunks]
         return await self.embedder.within(texts, seconds)
+
+
+@contextmanager
+def _still_there() -> Iterator[None]:
+    """:class:`Conflict` when the folder of a document goes away while it is brought."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Conflict("the folder that it should be in isn't there", code="no_folder") from error
 
 
 def _check_place(root: Path, key: Key) -> None:
