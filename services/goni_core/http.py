@@ -180,7 +180,7 @@ class Service:
             if response.ok:
                 return Incoming(self, response)
             async with response:
-                raise _relayed(response.status, await response.read())
+                raise _relayed(response.status, await response.content.read())
         except aiohttp.ClientError as error:
             raise self.unreachable(error) from error
 
@@ -201,7 +201,8 @@ class Service:
             response = await self._send(method, path, json, body, params, headers, timeout)
             async with response:
                 if not response.ok:
-                    raise _relayed(response.status, await response.read())
+                    # Not its read(), which waits until all of the request is sent.
+                    raise _relayed(response.status, await response.content.read())
                 yield response
         except aiohttp.ClientError as error:
             if isinstance(body, _Body) and body.failure is not None:
