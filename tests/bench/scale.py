@@ -81,7 +81,8 @@ def build(path: Path, centres: NDArray[np.float32], count: int) -> None:
             "INSERT INTO owners VALUES (1, ?, ?, ?, ?)", (OWNER, count, WORDS * count, count)
         )
         db.execute(
-            "INSERT INTO documents VALUES (1, ?, 'a', '', 0, 0, '', '', '', '', 0, 'indexed', '')",
+            "INSERT INTO documents VALUES"
+            " (1, ?, 'a', '', 0, 0, '', '', '', '', 0, 'indexed', '', 0)",
             (OWNER,),
         )
         lines = texts(count, SEED)
