@@ -53,8 +53,7 @@ run: setup ## Boot the image in QEMU with the setup page on a loopback port; pri
 .PHONY: test
 test: clients lint ## Linters, types and all tests; the last of them boot the minimal image in a virtual machine
 	@$(PY) -m image.build --profile minimal >/dev/null
-	@GONI_PROFILE=minimal $(PY) -m pytest tests/unit tests/integration tests/browser \
-		tests/vm/test_appliance.py tests/vm/test_update.py -m "not full"
+	@GONI_PROFILE=minimal $(PY) -m pytest tests/unit tests/integration tests/browser tests/vm/test_appliance.py
 
 .PHONY: lint
 lint: setup ## ruff and mypy

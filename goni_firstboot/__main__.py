@@ -38,7 +38,7 @@ GATEWAY_S = 120.0
 """Seconds that the gateway may take to answer at start."""
 LOOK_S = 3.0
 """Seconds between two looks at the node's addresses."""
-END_S = 2.0
+END_S = 6.0
 """Seconds that open connections may take to end once the node is set up."""
 
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.setup()
     arguments = _parser().parse_args(argv)
     try:
-        serving.run(_serve(arguments))
+        asyncio.run(_serve(arguments))
     except GoniError as error:
         exit_with(error)
     return 0

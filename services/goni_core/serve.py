@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 HEAD_S = 20.0
 """Seconds that the head of a request may take to arrive."""
-HANDSHAKE_S, FIRST_S, LOOK_S = 0.2, 1.0, 0.02
+HANDSHAKE_S, FIRST_S, LOOK_S = 4.0, 1.0, 0.02
 """Seconds that a stop leaves to connections that were accepted just before: for TLS to begin, and
 for the first request to come."""
 
@@ -65,10 +66,17 @@ class _Protocol(H11Protocol):
     """
 
     guard: Callable[[asyncio.Transport], str | None] | None = None
+    beginning: weakref.WeakSet[_Protocol]
+    """Connections that were accepted and are still in their TLS handshake."""
     _late: asyncio.TimerHandle | None = None
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.beginning.add(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
+        self.beginning.discard(self)
         self._expect_head()
         if self.guard is not None:
             peer = self.guard(transport)
@@ -129,8 +137,11 @@ class _Server(uvicorn.Server):
             accepting.close()
 
     async def _hear_out(self) -> None:
-        if self.config.is_ssl:
-            await asyncio.sleep(HANDSHAKE_S)
+        beginning: weakref.WeakSet[_Protocol] = self.config.http_protocol_class.beginning  # type: ignore[attr-defined]  # _config's
+        for _ in range(int(HANDSHAKE_S / LOOK_S)):
+            await asyncio.sleep(LOOK_S)
+            if not beginning:
+                break
         for _ in range(int(FIRST_S / LOOK_S)):
             connections = self.server_state.connections
             if all(getattr(connection, "cycle", None) for connection in connections):
@@ -249,7 +260,8 @@ async def serving(listener: Listener) -> AsyncIterator[None]:
 
 
 def _config(listener: Listener) -> uvicorn.Config:
-    protocol = type("_Guarded", (_Protocol,), {"guard": _static(listener.guard)})
+    own = {"guard": _static(listener.guard), "beginning": weakref.WeakSet()}
+    protocol = type("_Guarded", (_Protocol,), own)
     config = uvicorn.Config(
         listener.app,
         http=protocol,

@@ -80,11 +80,11 @@ def test_a_name_of_any_bytes_is_no_argument(tmp_path: Path, name: bytes):
 
 def test_a_file_that_changes_while_it_is_read_is_not_believed(tmp_path: Path):
     path = tmp_path / "growing.txt"
-    path.write_text(GOOD)
+    path.write_text(GOOD * 5000)
     stop = threading.Event()
 
     def grow() -> None:
-        while not stop.wait(0.01):
+        while not stop.wait(0.001):
             with path.open("a") as sink:
                 sink.write("more\n")
 

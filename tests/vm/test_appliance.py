@@ -130,7 +130,8 @@ def test_no_password_opens_anything(machine: Machine) -> None:
 
 def test_no_key_of_the_builder_is_in_the_image(machine: Machine) -> None:
     # A line from the middle of each private key: base64 that stands nowhere else.
-    lines = [Path("keys", f"{name}.key").read_text().splitlines()[9] for name in keys.NAMES]
+    files = [Path("keys", f"{name}.key").read_text().splitlines() for name in keys.NAMES]
+    lines = [lines[len(lines) // 2] for lines in files]
     words = ["grep", "-rlF", *(word for line in lines for word in ("-e", line)), "/usr", "/boot"]
     found = machine.execute(["env", "LC_ALL=C", *words], timeout=PATIENCE)
     assert (found.rc, found.stdout) == (1, "")

@@ -4,7 +4,8 @@
 import { $, call, made, say, size } from "/static/goni.js";
 
 const LOOK_S = 3;
-const running = new Set(); // imports that this page has seen running
+const running = new Set(); // imports that this page has begun or seen running
+let shown = ""; // what the list was made of: a list that is made anew under a finger swallows its click
 
 function button(words, label, action) {
   return made("button", { type: "button", className: "plain", ariaLabel: `${words}: ${label}`,
@@ -17,7 +18,12 @@ function fileView(stick, file) {
     made("div", { className: "what" }, made("strong", {}, name),
       made("span", {}, [stick.label, folder, size(file.bytes)].filter(Boolean).join(" · ")),
       file.reason ? made("span", { className: "bad" }, file.reason) : ""),
-    file.reason ? "" : button("Bring in", name, () => call("POST", "/api/sticks/imports", { stick: stick.id, path: file.path })));
+    file.reason ? "" : button("Bring in", name, () => begin(stick, file)));
+}
+
+// It may be done before anybody looks.
+async function begin(stick, file) {
+  running.add((await call("POST", "/api/sticks/imports", { stick: stick.id, path: file.path })).id);
 }
 
 function importView(one) {
@@ -42,6 +48,10 @@ function settle(imports) {
 
 async function look() {
   const { sticks, imports } = await call("GET", "/api/sticks");
+  settle(imports);
+  const found = JSON.stringify([sticks, imports]);
+  if (found === shown) return;
+  shown = found;
   const open = imports.filter((one) => one.state !== "done");
   const taken = new Set(imports.filter((one) => one.state === "running").map((one) => `${one.stick}/${one.name}`));
   const focus = document.activeElement?.ariaLabel;
@@ -53,7 +63,6 @@ async function look() {
   if (!$("sticks").childElementCount)
     $("sticks").append(made("li", { className: "quiet" }, "Plug a stick with GGUF files into the node, and they show up here."));
   if (focus) [...$("sticks").querySelectorAll("button")].find((one) => one.ariaLabel === focus)?.focus();
-  settle(imports);
 }
 
 async function watch() {
