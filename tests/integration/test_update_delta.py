@@ -20,6 +20,8 @@ from image.tools import in_tree
 from tests.releases import VARIANT, Publisher, noise, trusting, write_image
 
 OLD, NEW = "0.1.0", "0.2.0"
+EPOCH = 1_790_000_000
+"""Seconds since 1970 of the commit that the images are built from."""
 
 
 def plant(root: Path) -> None:
@@ -57,9 +59,15 @@ def change(root: Path) -> None:
 
 
 def make_erofs(root: Path, target: Path) -> Path:
-    """As systemd-repart makes /usr: from a folder, and not from an archive as the node does."""
+    """As a build makes /usr: from a folder, and not from an archive as the node does, with no file
+    newer than the commit.
+    """
+    for path in (root, *root.rglob("*")):
+        if path.lstat().st_mtime > EPOCH:
+            os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
     words = ["mkfs.erofs", "--quiet", "-U", "6f1f0b2c-6cc1-4a2b-9d8e-0123456789ab", "-zzstd"]
-    run(in_tree([*words, target.absolute(), root.absolute()]), timeout=300)
+    argv = in_tree([*words, target.absolute(), root.absolute()])
+    run(argv, timeout=300, env={"SOURCE_DATE_EPOCH": str(EPOCH)})
     return target
 
 
