@@ -76,14 +76,19 @@ browser: clients ## The pages in a real browser; pictures of them in out/screens
 .PHONY: vm-test
 vm-test: setup ## The minimal image in a virtual machine alone, and the harness that tests it
 	@$(PY) -m image.build --profile minimal >/dev/null
-	@GONI_PROFILE=minimal $(PY) -m pytest tests/vm -m "not full"
+	@GONI_PROFILE=minimal $(PY) -m pytest tests/vm/test_appliance.py tests/vm/test_machine.py
 
 .PHONY: vm-test-full
 vm-test-full: setup ## The virtual machine tests on the minimal and on the reference image
 	@for profile in minimal reference; do \
 		$(PY) -m image.build --profile $$profile >/dev/null && \
-		GONI_PROFILE=$$profile $(PY) -m pytest tests/vm || exit 1; \
+		GONI_PROFILE=$$profile $(PY) -m pytest tests/vm/test_appliance.py tests/vm/test_machine.py || exit 1; \
 	done
+
+.PHONY: vm-test-update
+vm-test-update: setup ## Updates and USB sticks in a virtual machine; takes hours, and not proven yet
+	@$(PY) -m image.build --profile minimal >/dev/null
+	@GONI_PROFILE=minimal $(PY) -m pytest tests/vm/test_update.py tests/vm/test_stick.py
 
 .PHONY: bench-image
 bench-image: setup ## Boot time and sizes: out/bench/image.json
