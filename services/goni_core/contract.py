@@ -56,8 +56,15 @@
 
 ``gateway.sock`` (goni_gateway)
     GET    /health                    Health
-    GET    /setup                     {"complete": bool, "node_name": str}
-    POST   /setup                     {"owner": {"name", "password"}, "node_name"} -> 201, or 409
+    GET    /setup                     {"complete": bool, "node_name": str, "owner": name or ""}
+    PUT    /setup/owner               {"name", "password"}: who the owner will be; may be said again
+                                      until the node is set up, then 409
+    POST   /setup                     {"node_name"}: set up, with the owner named before; or
+                                      {"owner": {"name", "password"}, "node_name"} -> 201, or 409
+    GET    /downloads                 {"downloads": [{"id", "model", "title", "state", "reason",
+                                      "bytes", "done_bytes", "seconds_left", ...}]}, as the page's
+    POST   /downloads                 {"model": an offer's id} -> 201 {"id"}; goes on by itself
+    DELETE /downloads/{id}            with what came of it
 
 ``update.sock`` (goni_update)
     GET    /health                    Health; well even when the last check failed, which it says
@@ -95,6 +102,14 @@
     GET    /fields                    {"fields": [Field], "aside": [Field]}
     PUT    /fields/{name}             {"value"}: write a field of the roster, such as
                                       setting/language
+
+``install.sock`` (goni_install; root, without a network): what only root can do to the disks
+    GET    /recovery                  Recovery
+    POST   /recovery                  {} -> 201 {"key"}: a new recovery key for the data partition,
+                                      written as systemd-cryptenroll does (8 groups of 8 of the
+                                      letters cbdefghijklnrtuv, joined by hyphens). It takes the
+                                      place of an earlier one, is kept nowhere, and told this once;
+                                      409 not_encrypted
 """
 
 from __future__ import annotations
@@ -392,6 +407,15 @@ class Nearby:
     addresses: tuple[str, ...]
     port: int
     pairing_port: int
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Whether the data partition can have a recovery key (``words`` say why not), and has one."""
+
+    possible: bool
+    enrolled: bool
+    words: str = ""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,10 @@ def update_socket() -> Path:
     return run_dir() / "update.sock"
 
 
+def install_socket() -> Path:
+    return run_dir() / "install.sock"
+
+
 def engine_dir() -> Path:
     """llama.cpp's programs (``bin/``) and shared libraries (``lib/``): the image's, else the
     checkout's.

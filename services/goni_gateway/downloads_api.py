@@ -15,6 +15,7 @@ from goni_core.contract import Remote
 from goni_core.errors import BadInput, NotFound, TooLarge
 from goni_core.http import ANSWER_TIMEOUT
 from goni_gateway import bodies, callers, gateway
+from goni_gateway.gateway import Gateway
 from goni_gateway.pace import SLOWEST
 
 FASTEST = 10 << 30
@@ -42,16 +43,22 @@ async def start_download(request: Request) -> Response:
     await callers.owner(request)
     body = await bodies.read_json(request)
     gate = gateway.of(request)
-    said = await gate.engine.call("GET", "/catalog")
     if "repo" in body:
+        said = await gate.engine.call("GET", "/catalog")
         model, remote = _direct(body)
-        job = await gate.downloads.add(model, model, said["hub"], [remote])
+        key = (await gate.downloads.add(model, model, said["hub"], [remote])).id
     else:
         fields.only(body, {"model"})
-        offer = _offer(said.get("models", []), fields.text(body, "model", longest=100))
-        remotes = [Remote(**file) for file in offer["files"]]
-        job = await gate.downloads.add(offer["id"], offer["title"], said["hub"], remotes)
-    return JSONResponse({"id": job.id}, status_code=201)
+        key = await start(gate, fields.text(body, "model", longest=100))
+    return JSONResponse({"id": key}, status_code=201)
+
+
+async def start(gate: Gateway, model: str) -> str:
+    """Put the catalog's ``model`` into the queue; the download's id."""
+    said = await gate.engine.call("GET", "/catalog")
+    offer = _offer(said.get("models", []), model)
+    remotes = [Remote(**file) for file in offer["files"]]
+    return (await gate.downloads.add(offer["id"], offer["title"], said["hub"], remotes)).id
 
 
 def _offer(offers: list[dict[str, object]], model: str) -> fields.Object:

@@ -67,15 +67,45 @@ def key_of(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
+def name_owner(connection: sqlite3.Connection, name: str, password: str) -> Person:
+    """Make ``name`` the owner (``password`` already hashed), instead of whoever was named before;
+    :class:`Conflict` once the node is set up.
+    """
+    _check_open(connection)
+    connection.execute("DELETE FROM people")
+    return add(connection, name, OWNER, password)
+
+
 def set_up(connection: sqlite3.Connection, owner: str, password: str, node: str) -> Person:
     """Make ``owner`` (``password`` already hashed) and name the node; :class:`Conflict` when that
     was done before.
     """
-    if node_of(connection).complete:
-        raise Conflict("this node is set up already", code="already_set_up")
-    person = add(connection, owner, OWNER, password)
+    name_owner(connection, owner, password)
+    return complete(connection, node)
+
+
+def complete(connection: sqlite3.Connection, node: str) -> Person:
+    """Name the node, which from then on belongs to the owner named before; :class:`Conflict` when
+    that was done, :class:`BadInput` when nobody was named.
+    """
+    _check_open(connection)
+    person = owner_of(connection)
+    if person is None:
+        raise BadInput("nobody was named as the owner", code="no_owner")
     connection.execute("INSERT INTO node VALUES (1, ?, ?)", (node, now()))
     return person
+
+
+def owner_of(connection: sqlite3.Connection) -> Person | None:
+    """The owner who came first; None before one is named."""
+    rows = "SELECT * FROM people WHERE role = ? ORDER BY created, rowid LIMIT 1"
+    row = connection.execute(rows, (OWNER,)).fetchone()
+    return None if row is None else from_row(row)
+
+
+def _check_open(connection: sqlite3.Connection) -> None:
+    if node_of(connection).complete:
+        raise Conflict("this node is set up already", code="already_set_up")
 
 
 def node_of(connection: sqlite3.Connection) -> Node:

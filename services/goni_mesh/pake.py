@@ -22,8 +22,8 @@ from spake2 import SPAKE2_A, SPAKE2_B
 
 from goni_core import fields
 from goni_core.errors import BadInput, Forbidden
+from goni_core.words import WORDS
 from goni_mesh import keys
-from goni_mesh.words import WORDS
 
 CONTEXT = b"goni pairing 1 "
 CLIENT, SERVER = b"client", b"server"

@@ -38,6 +38,19 @@ def test_set_up_makes_the_owner_and_names_the_node(database: Database, ada: Pers
     assert database.run(people.node_of) == people.Node(True, "kitchen")
 
 
+def test_owner_may_be_named_again_until_the_node_is_set_up(database: Database) -> None:
+    with pytest.raises(BadInput, match="nobody was named"):
+        database.run(people.complete, "kitchen")
+    database.run(people.name_owner, "Ada", "hash")
+    assert not database.run(people.node_of).complete
+    grace = database.run(people.name_owner, "Grace", "other")
+    assert database.run(people.complete, "kitchen") == grace
+    assert [entry.name for entry in database.run(people.listed)] == ["Grace"]
+    with pytest.raises(Conflict):
+        database.run(people.name_owner, "Eve", "hash")
+    assert database.run(people.owner_of) == grace
+
+
 def test_set_up_refuses_a_second_time_and_changes_nothing(database: Database, ada: Person) -> None:
     with pytest.raises(Conflict):
         database.run(people.set_up, "Eve", "hash", "mine")

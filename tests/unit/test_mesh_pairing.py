@@ -13,13 +13,13 @@ import httpx
 import pytest
 
 from goni_core.errors import BadInput, Conflict, Forbidden, NotFound, TooMany
+from goni_core.words import WORDS
 from goni_mesh import authority, door, keys, pairing_api, secret
 from goni_mesh.door import Door
 from goni_mesh.household import Household
 from goni_mesh.keys import PrivateKey
 from goni_mesh.pairing import Pairing
 from goni_mesh.pake import Exchange
-from goni_mesh.words import WORDS
 
 ATTACKS = 10_000
 
