@@ -91,15 +91,20 @@
                                       code to write down, shown this once; 409 in a household
     PUT    /password                  {"password", "new"}
     GET    /authority                 {"certificate"}: the household's root in PEM, for browsers
-    POST   /offer                     let an owner join this node -> 201 JoinOffer; DELETE ends it
+    POST   /offer                     let an owner join this node -> 201 JoinOffer; DELETE ends it.
+                                      With {"pin"}: by these six digits, which the asker shows, and
+                                      until its tries are used up
     POST   /pair                      {"address", "pin", "name", "password"}: join the node that
                                       shows this PIN -> {"node", "words"}; 403 wrong_pin, 429
     POST   /invite                    {"name", "password"} -> 201 {"code", "port", "seconds"}: for
-                                      one node, good while this node runs; DELETE ends it
+                                      one node, good while this node runs; DELETE ends it. With
+                                      "short": true the code is a PIN, for a node that is near
     POST   /join                      {"address", "code"}: join by an invitation -> {"words"}
     POST   /remove                    {"node", "password"} or {"node", "recovery"}
     POST   /leave                     {}: forget the household, with a new key
-    GET    /fields                    {"fields": [Field], "aside": [Field]}
+    GET    /fields                    {"household": its id, "digest", "fields": [Field],
+                                      "aside": [Field]}; these two are null with ?unlike= the
+                                      digest that the roster still has
     PUT    /fields/{name}             {"value"}: write a field of the roster, such as
                                       setting/language
 
@@ -365,7 +370,8 @@ class JoinOffer:
 @dataclass(frozen=True)
 class MeshStatus:
     """This node in its household. ``state``: alone, member or removed; ``household`` is its name;
-    ``offer`` is there while the node waits to be joined.
+    ``offer`` is there while the node waits to be joined, ``words`` after it was in a pairing, for
+    people to compare with the other node's.
     """
 
     state: str
@@ -375,6 +381,7 @@ class MeshStatus:
     nodes: int
     offer: JoinOffer | None = None
     inviting: bool = False
+    words: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Who may connect is decided by the socket file's rights; nothing here asks who it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from starlette.applications import Starlette
@@ -15,7 +16,7 @@ from starlette.routing import Route
 
 from goni_core import fields, web
 from goni_core.contract import Check, Health, plain
-from goni_core.errors import Conflict, GoniError
+from goni_core.errors import Conflict, GoniError, Unavailable
 from goni_core.http import Service
 from goni_gateway import downloads_api, gateway, passwords, people
 from goni_gateway.gateway import Gateway
@@ -80,6 +81,9 @@ async def set_up(request: Request) -> Response:
         owner = fields.objects({"owner": [body.get("owner")]}, "owner", most=1)[0]
         person = await gate.database.do(people.set_up, *await _owner(owner), node)
     else:
+        # A node that has joined a household gets its owner from there.
+        with contextlib.suppress(Unavailable):
+            await gate.household.look()
         person = await gate.database.do(people.complete, node)
     gate.mark_complete()
     log.info("set up; the owner is person %s", person.id)

@@ -105,7 +105,9 @@ CREATE TABLE pictures (
 CREATE INDEX pictures_of_message ON pictures (message);
 """
 
-STEPS = (SCHEMA, HOUSEHOLD, PICTURES)
+TOLD = "CREATE TABLE told (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+
+STEPS = (SCHEMA, HOUSEHOLD, PICTURES, TOLD)
 """Each takes a database from its version to the next. One that was released never changes again."""
 VERSION = len(STEPS)
 

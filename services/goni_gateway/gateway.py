@@ -19,6 +19,7 @@ from goni_core.http import Service
 from goni_gateway.database import Database
 from goni_gateway.dav_locks import Locks
 from goni_gateway.downloads import Downloads
+from goni_gateway.household import Household
 from goni_gateway.metrics import Metrics
 from goni_gateway.models import Models
 from goni_gateway.people import Person, node_of
@@ -41,6 +42,8 @@ class Gateway:
     metrics: Metrics
     lines: Lines
     downloads: Downloads
+    mesh: Service
+    household: Household
     throttle: Throttle = field(default_factory=Throttle)
     locks: Locks = field(default_factory=Locks)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,15 +68,19 @@ def open_gateway() -> Gateway:
     database = Database(state / "gateway.db")
     metrics = Metrics()
     engine = Service("the engine", paths.engine_socket())
+    rag = Service("the document search", paths.rag_socket())
+    mesh = Service("the household's service", paths.mesh_socket())
     gateway = Gateway(
         database,
         engine,
-        Service("the document search", paths.rag_socket()),
+        rag,
         Models(engine),
         state,
         metrics,
         Lines(metrics.waited),
         Downloads(database, engine),
+        mesh,
+        Household(database, mesh, rag),
     )
     files.sweep(state)
     if database.run(node_of).complete:
@@ -85,9 +92,11 @@ def open_gateway() -> Gateway:
 
 
 async def close_gateway(gateway: Gateway) -> None:
+    await gateway.household.stop()
     await gateway.downloads.stop()
     await gateway.engine.close()
     await gateway.rag.close()
+    await gateway.mesh.close()
     gateway.database.close()
 
 

@@ -173,13 +173,18 @@ def lock_out(connection: sqlite3.Connection, owner: Person, person_id: str, name
         raise Forbidden("only the owner of this node may do that")
     if key_of(name) != key_of(person.name):
         raise BadInput("name must be the person's", code="not_confirmed")
-    set_password(connection, person, LOCKED)
+    close_out(connection, person.id)
+
+
+def close_out(connection: sqlite3.Connection, person_id: str) -> None:
+    """Take away every way in that this person has."""
+    connection.execute("UPDATE people SET password = ? WHERE id = ?", (LOCKED, person_id))
     for statement in (
         "DELETE FROM sessions WHERE person = ?",
         "DELETE FROM keys WHERE person = ?",
         "DELETE FROM invitations WHERE person = ?",
     ):
-        connection.execute(statement, (person.id,))
+        connection.execute(statement, (person_id,))
 
 
 def locked(connection: sqlite3.Connection, person_id: str) -> bool:

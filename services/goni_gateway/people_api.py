@@ -110,6 +110,8 @@ async def change_password(request: Request) -> Response:
         raise Forbidden("the old password is wrong", code="wrong_password")
     gate.throttle.succeeded(account, address)
     stored = await passwords.hash_of(new)
+    if person.is_owner:
+        await gate.household.change_password(old, new)
     await gate.database.do(people.set_password, person, stored)
     await gate.database.do(sessions.end_all, person)
     token = await gate.database.do(sessions.start, person)

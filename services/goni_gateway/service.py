@@ -85,6 +85,7 @@ async def run(settings: Settings) -> None:
     gate = gateway.open_gateway()
     try:
         await gate.downloads.start()
+        gate.household.start()
         await serve.serve(
             [
                 Listener(

@@ -19,7 +19,6 @@ from goni_core import fields, web
 from goni_core.contract import (
     PAIRING_PORT,
     Check,
-    Field,
     Health,
     JoinOffer,
     MeshStatus,
@@ -27,14 +26,14 @@ from goni_core.contract import (
     plain,
 )
 from goni_core.errors import BadInput
-from goni_mesh import entries, peers, records, secret
-from goni_mesh.entries import Entry, Shown
+from goni_mesh import door, fields_api, peers, records, secret
 from goni_mesh.household import Household, checked_name
 from goni_mesh.pairing import Pairing
 from goni_mesh.peers import Address, Peers
 
 OFFER_S, INVITE_S = 600.0, 86_400.0
-VALUE_LIMIT = entries.VALUE_LIMIT + 1000
+KEPT_S = 365 * 86_400.0
+"""Of an offer whose PIN is the asker's own: it ends with its tries, or with this process."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,9 @@ class Mesh:
 
 def application(mesh: Mesh) -> Starlette:
     """The service's ASGI application for its own node."""
-    return web.application([*_about(mesh), *_owner(mesh), *_pairing(mesh), *_fields(mesh)])
+    return web.application(
+        [*_about(mesh), *_owner(mesh), *_pairing(mesh), *fields_api.routes(mesh.household)]
+    )
 
 
 def _about(mesh: Mesh) -> list[Route]:
@@ -90,7 +91,7 @@ def _status(mesh: Mesh) -> MeshStatus:
     now, mine = mesh.household.roster, mesh.household.node.id
     held, open_ = mesh.pairing.door, mesh.pairing.tidy()
     offer = None
-    if held is not None and not held.name and (open_ or held.words or held.tries == 0):
+    if held is not None and not mesh.pairing.invites and (open_ or held.words or held.tries == 0):
         shown = held.code if open_ and not held.words else ""
         offer = JoinOffer(shown, mesh.pairing_port, held.seconds, held.tries, held.words)
     nodes = now.members.standing if now else {}
@@ -101,7 +102,8 @@ def _status(mesh: Mesh) -> MeshStatus:
         household=str(now.founding.body["household_name"]) if now else "",
         nodes=len(nodes),
         offer=offer,
-        inviting=bool(held is not None and held.name and open_),
+        inviting=mesh.pairing.invites and open_,
+        words=mesh.pairing.words,
     )
 
 
@@ -146,7 +148,11 @@ def _owner(mesh: Mesh) -> list[Route]:
 
 def _pairing(mesh: Mesh) -> list[Route]:
     async def offer(request: Request) -> Response:
-        mesh.pairing.offer(OFFER_S)
+        body = await _body(request, {"pin"}) if web.content_length(request.headers) else {}
+        pin = fields.text(body, "pin", longest=6, default="")
+        if pin and not door.is_pin(pin):
+            raise BadInput("pin must have six digits", code="bad_value")
+        mesh.pairing.offer(KEPT_S if pin else OFFER_S, pin)
         mesh.door_changed()
         return JSONResponse(plain(_status(mesh))["offer"], status_code=201)
 
@@ -163,12 +169,14 @@ def _pairing(mesh: Mesh) -> list[Route]:
         return JSONResponse(vars(await mesh.pairing.pair(_address(body), pin, name, word)))
 
     async def invite(request: Request) -> Response:
-        body = await _body(request, {"name", "password"})
+        body = await _body(request, {"name", "password", "short"})
         name = checked_name(fields.text(body, "name", longest=80))
+        short = fields.flag(body, "short")
+        seconds = OFFER_S if short else INVITE_S
         word = await mesh.household.open(_password(body))
-        code = mesh.pairing.invite(name, word, INVITE_S)
+        code = mesh.pairing.invite(name, word, seconds, short=short)
         mesh.door_changed()
-        said = {"code": code, "port": mesh.pairing_port, "seconds": int(INVITE_S)}
+        said = {"code": code, "port": mesh.pairing_port, "seconds": int(seconds)}
         return JSONResponse(said, status_code=201)
 
     async def join(request: Request) -> Response:
@@ -184,36 +192,6 @@ def _pairing(mesh: Mesh) -> list[Route]:
         Route("/invite", take_back, methods=["DELETE"]),
         Route("/join", join, methods=["POST"]),
     ]
-
-
-def _fields(mesh: Mesh) -> list[Route]:
-    async def listing(request: Request) -> Response:
-        now = mesh.household.joined()
-        shown = [plain(_field(name, one)) for name, one in sorted(now.shown.items())]
-        aside = [plain(_aside(one)) for one in now.aside]
-        return JSONResponse({"fields": shown, "aside": aside})
-
-    async def write(request: Request) -> Response:
-        body = await web.read_json(request, limit=VALUE_LIMIT)
-        fields.only(body, {"value"})
-        if "value" not in body:
-            raise BadInput("value is missing", code="missing_field")
-        mesh.household.edit(request.path_params["name"], body["value"])
-        return JSONResponse({})
-
-    return [
-        Route("/fields", listing),
-        Route("/fields/{name:path}", write, methods=["PUT"]),
-    ]
-
-
-def _field(name: str, shown: Shown) -> Field:
-    winner = shown.winner
-    return Field(name, winner.value, winner.author, tuple(one.value for one in shown.beside))
-
-
-def _aside(entry: Entry) -> Field:
-    return Field(entry.key, entry.value, entry.author)
 
 
 async def _body(request: Request, known: set[str]) -> fields.Object:

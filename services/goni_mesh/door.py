@@ -119,6 +119,11 @@ def pin() -> str:
     return f"{secrets.randbelow(10**6):06}"
 
 
+def is_pin(text: str) -> bool:
+    """Whether that is six digits."""
+    return len(text) == 6 and text.isascii() and text.isdigit()
+
+
 def invitation() -> tuple[str, str]:
     """An invitation's name (20 bits, no secret) and its code (60 bits)."""
     letters = [secrets.choice(ALPHABET) for _ in range(16)]
@@ -132,8 +137,14 @@ def written(name: str, code: str) -> str:
 
 
 def read(text: str) -> tuple[str, str]:
-    """An invitation's name and code from what a person typed; :class:`NotFound` for no such one."""
+    """An invitation's name and code from what a person typed: its sixteen letters, or the PIN that
+    a member shows, which has no name. :class:`NotFound` for no such one.
+    """
     plain = "".join(letter for letter in text.upper() if letter not in "- \t")
+    if is_pin(plain):
+        return "", plain
     if len(plain) != 16 or any(letter not in ALPHABET for letter in plain):
-        raise NotFound("that is no invitation code", hint="it has four groups of four letters")
+        raise NotFound(
+            "that is no invitation code", hint="it has four groups of four letters, or six digits"
+        )
     return plain[:4], plain[4:]

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 SMALL, LARGE = 16 << 10, 8 << 20
 """Characters of a sealed message without and with a roster."""
 SECONDS = 30.0
+PEOPLE = "person/"
 
 
 @dataclass(frozen=True)
@@ -50,25 +51,31 @@ class Pairing:
         self.door: Door | None = None
         self._word: Secret | None = None
         self._name = ""
+        self.invites = False
+        self.words = ""
 
-    def offer(self, seconds: float) -> Door:
-        """Show a PIN by which an owner can join this node to a household."""
+    def offer(self, seconds: float, pin: str = "") -> Door:
+        """Wait for an owner who types ``pin``, or a new PIN, to join this node to a household."""
         self._household.be_alone()
-        self.door, self._word = Door(door.pin(), seconds), None
+        self.take_back()
+        self.door = Door(pin or door.pin(), seconds)
         return self.door
 
-    def invite(self, name: str, word: Secret, seconds: float) -> str:
-        """A code by which one node can join from elsewhere. The owner's word is kept for it in
-        memory, until it is used, taken back or too old.
+    def invite(self, name: str, word: Secret, seconds: float, *, short: bool = False) -> str:
+        """A code by which one node can join from elsewhere; ``short``: a PIN, for one that is near.
+        The owner's word is kept for it in memory, until it is used, taken back or too old.
         """
+        self.take_back()
         self._name = checked_name(name) if name else ""
-        title, code = door.invitation()
+        title, code = ("", door.pin()) if short else door.invitation()
         self.door, self._word = Door(code, seconds, name=title), word
-        return door.written(title, code)
+        self.invites = True
+        return code if short else door.written(title, code)
 
     def take_back(self) -> None:
         """No offer and no invitation any more."""
         self.door, self._word = None, None
+        self.invites, self.words = False, ""
 
     def tidy(self) -> bool:
         """Forget what is over; returns whether the door is still open."""
@@ -90,6 +97,7 @@ class Pairing:
             log.warning("a wrong pairing code; %d tries are left", self.door.tries)
             raise
         self.door.prove(session)
+        self.words = self.door.words
         if self._word is None:
             fields.only(said, set())
             return session.conversation.seal(self._request())
@@ -122,6 +130,7 @@ class Pairing:
         finally:
             await peer.close()
         fields.flag(done, "joined")
+        self.words = talk.words
         return Joined(node, talk.words)
 
     async def join(self, address: Address, typed: str) -> Joined:
@@ -135,6 +144,7 @@ class Pairing:
         finally:
             await peer.close()
         self._join(said, address[0])
+        self.words = talk.words
         return Joined(self._household.node.id, talk.words)
 
     # What they say.
@@ -144,8 +154,10 @@ class Pairing:
 
     def _welcome(self) -> dict[str, object]:
         now = self._household.joined()
-        alone = Roster(now.household, now.records, {})
-        return {"roster": alone.plain(), "node": self._household.node.id, "port": self._port}
+        # With the accounts, so that people can sign in on the new node at once; the rest follows.
+        people = {place: one for place, one in now.entries.items() if one.key.startswith(PEOPLE)}
+        given = Roster(now.household, now.records, people)
+        return {"roster": given.plain(), "node": self._household.node.id, "port": self._port}
 
     def _admit(self, said: fields.Object, word: Secret, name: str, host: str) -> str:
         fields.only(said, {"request", "port"})

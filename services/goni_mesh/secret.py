@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import unicodedata
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -99,4 +100,6 @@ def _derive(seed: bytes, use: str) -> bytes:
 
 
 def _stretched(password: str, salt: bytes) -> bytes:
-    return Scrypt(salt=salt, length=32, n=WORK, r=8, p=1).derive(password.encode())
+    # One form (RFC 8265), whatever keyboard typed it.
+    form = unicodedata.normalize("NFC", password)
+    return Scrypt(salt=salt, length=32, n=WORK, r=8, p=1).derive(form.encode())

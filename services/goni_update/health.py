@@ -90,6 +90,8 @@ async def examine(timeout: float, port: int) -> Report:
         until_well("engine", _service("the engine", paths.engine_socket()), deadline),
         until_well("documents", _service("the document service", paths.rag_socket()), deadline),
         until_well("gateway", _service("the gateway", paths.gateway_socket()), deadline),
+        # Whether peers answer is theirs: one that is switched off is no fault of this version.
+        until_well("household", _service("the household's service", paths.mesh_socket()), deadline),
         until_well("front door", _front_door(port), deadline),
     )
     once = (

@@ -33,7 +33,7 @@ door = web.application([Route("/", lambda request: PlainTextResponse("no", statu
 listening = bind_tcp("127.0.0.1", 0)
 tls = Listener(door, listening, folder / "state/mesh/tls.crt", folder / "state/mesh/tls.key")
 (folder / "port").write_text(str(listening.getsockname()[1]))
-asyncio.run(serve([*map(service, ("engine", "rag", "gateway")), tls]))
+asyncio.run(serve([*map(service, ("engine", "rag", "mesh", "gateway")), tls]))
 """
 
 
@@ -111,6 +111,7 @@ def test_node_that_is_well_passes_and_the_result_is_kept(node: Node) -> None:
         "engine",
         "documents",
         "gateway",
+        "household",
         "front door",
         "units",
         "disk",
@@ -137,6 +138,6 @@ def test_node_without_services_fails_in_time_with_a_reason_each(node: Node) -> N
     done = node.health(timeout=1)
     assert time.monotonic() - started < 20
     assert done.returncode == 1
-    for name in ("engine", "documents", "gateway", "front door"):
+    for name in ("engine", "documents", "gateway", "household", "front door"):
         assert f"FAILED  {name}: " in done.stdout
     assert "Traceback" not in done.stderr
