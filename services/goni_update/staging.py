@@ -50,14 +50,19 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Base:
-    """The running version, as far as a delta can start from it: /usr's tree and the UKI."""
+    """The running version, as far as a delta can start from it: /usr's files, its image (a file
+    descriptor) and the UKI.
+    """
 
     version: Version
     usr: Path
+    image: int | None = None
     efi: Path | None = None
 
     def has(self, part: str) -> bool:
-        return part == "usr" or (part == "efi" and self.efi is not None and self.efi.exists())
+        if part == "usr":
+            return self.image is not None
+        return part == "efi" and self.efi is not None and self.efi.exists()
 
 
 @dataclass(frozen=True)
@@ -227,17 +232,21 @@ class Staging:
             unpack(fetched, target, part.bytes)
         else:
             self._report("rebuild", 0, part.bytes)
-            if part.name == "usr":
-                rebuild.usr(base.usr, fetched, target, self.work, limit=part.bytes)
-            else:
-                assert base.efi is not None
-                rebuild.efi(base.efi, fetched, target, self.work, limit=part.bytes)
+            self._rebuild(part, base, fetched, target)
         self._report("check", 0, part.bytes)
         check(target, part)
         if part.name == "usr":
             self._place_tree(release, target)
         self._place(release, part.name, target)
         self._report("check", part.bytes, part.bytes)
+
+    def _rebuild(self, part: Part, base: Base, delta: Path, target: Path) -> None:
+        if part.name == "usr":
+            assert base.image is not None
+            rebuild.usr(base.image, base.usr, delta, target, self.work, limit=part.bytes)
+        else:
+            assert base.efi is not None
+            rebuild.efi(base.efi, delta, target, self.work, limit=part.bytes)
 
     def _place_tree(self, release: Release, usr: Path) -> None:
         made = self.work / "tree"

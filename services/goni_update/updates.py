@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from goni_core import fields, files, paths
+from goni_core import fields, files, paths, serve
 from goni_core.errors import BadInput, Conflict, GoniError, NotFound, Unavailable
 from goni_update import catalog, quiet, slots, staging, state, trust, version
 from goni_update.catalog import Release
@@ -43,12 +43,13 @@ NO_SERVER = "this image knows no update server"
 
 @dataclass(frozen=True)
 class Places:
-    """Where things are on a node; tests have others."""
+    """Where things are on a node; tests have others. ``image`` is /usr's, opened by systemd."""
 
     folder: Path
     run: Path = Path("/run/goni-update")
     base: Path = Path("/var/lib/goni/update-writer")
     usr: Path = Path("/usr")
+    image: int | None = None
     root: Path = trust.ROOT
     release: Path = version.OS_RELEASE
     server: Path = Path("/usr/share/goni/update/server")
@@ -212,7 +213,8 @@ class Updates:
         self.board.about(str(release.version))
         here = version.running(self.places.release).version
         staging.must_be_above(release, here)
-        base = Base(here, self.places.usr, self.places.base / f"goni_{here}.efi")
+        uki = self.places.base / f"goni_{here}.efi"
+        base = Base(here, self.places.usr, self.places.image, uki)
         area = Staging(self.places.folder, trusted, self._source(folder), self.board.report)
         chosen = await asyncio.to_thread(area.bring, release, base)
         log.info("version %s is staged, %d bytes were needed", release.version, chosen.bytes)
@@ -341,7 +343,7 @@ def _hour(settings: fields.Object, name: str, now: int) -> int:
 
 def places() -> Places:
     """Where things are on this node."""
-    return Places(paths.state_dir("update"))
+    return Places(paths.state_dir("update"), image=serve.opened("usr"))
 
 
 def _text(path: Path) -> str:
