@@ -41,6 +41,7 @@ class Gateway:
     metrics: Metrics
     lines: Lines
     downloads: Downloads
+    updates: Service
     throttle: Throttle = field(default_factory=Throttle)
     locks: Locks = field(default_factory=Locks)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
@@ -74,6 +75,7 @@ def open_gateway() -> Gateway:
         metrics,
         Lines(metrics.waited),
         Downloads(database, engine),
+        Service("the update service", paths.update_socket()),
     )
     files.sweep(state)
     if database.run(node_of).complete:
@@ -88,6 +90,7 @@ async def close_gateway(gateway: Gateway) -> None:
     await gateway.downloads.stop()
     await gateway.engine.close()
     await gateway.rag.close()
+    await gateway.updates.close()
     gateway.database.close()
 
 

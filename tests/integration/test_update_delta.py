@@ -14,8 +14,9 @@ import pytest
 from goni_core.errors import BadInput, GoniError
 from goni_core.run import run
 from goni_update import rebuild, verity, version
+from goni_update.plan import Base
 from goni_update.source import Folder
-from goni_update.staging import Base, Staging, staged_name
+from goni_update.staging import Staging, staged_name
 from image.release import erofs
 from image.release.bundle import Image
 from image.release.erofs import Erofs
