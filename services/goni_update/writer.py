@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 SYSUPDATE = ("/usr/lib/systemd/systemd-sysupdate", "--verify=no")
 """It could check signatures by itself, but of GPG; ours are checked before and after."""
+UDEV = ("udevadm", "trigger", "--settle", "--subsystem-match=block")
+SETTLE_S = 60
 REQUEST_LIMIT = 4096
 MINUTES_S = 3600
 
@@ -46,8 +48,15 @@ def _as_it_is(argv: Sequence[Argument]) -> Sequence[Argument]:
 
 
 def by_label(label: str) -> tuple[Path, int]:
-    """The partition called ``label``: its device, and at which byte of it the partition begins."""
-    return Path("/dev/disk/by-partlabel") / label, 0
+    """The partition called ``label``: its device, and at which byte of it the partition begins.
+    :class:`GoniError` when there is none.
+    """
+    link = Path("/dev/disk/by-partlabel") / label
+    if not link.exists():  # udev may not have seen yet that sysupdate has renamed it
+        run(UDEV, timeout=2 * SETTLE_S)
+    if not link.exists():
+        raise GoniError(f"the disk has no partition {label}")
+    return link, 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ def work(places: Places) -> None:
             write(places, asked)
         else:
             rollback(places)
-    except GoniError as error:
+    except (GoniError, OSError) as error:
         log.warning("%s failed: %s", asked.action, error)
         words = str(error)
     report(places)
@@ -171,7 +180,7 @@ def write(places: Places, asked: Request) -> None:
         shutil.rmtree(ready, ignore_errors=True)
     try:
         _read_back(places, release)
-    except GoniError:
+    except (GoniError, OSError):
         _forget(places, release.version)
         raise
     os.sync()
