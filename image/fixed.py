@@ -7,6 +7,7 @@ apart, not machines: what has to be a machine's own is made at its first boot.
 
 from __future__ import annotations
 
+import os
 import uuid
 
 from goni_core.errors import GoniError
@@ -18,10 +19,12 @@ SPACE = uuid.UUID("5bd2a1ea-6a2c-4bd0-9f4f-2d1c5bd7f0a3")
 
 def options(name: str, *paths: str) -> list[str]:
     """mkosi's words for the output ``name``; its time is that of the last commit that changed
-    ``paths``, or of the last commit of all. Outside of a git checkout mkosi takes the present.
+    ``paths``, or of the last commit of all, unless SOURCE_DATE_EPOCH says another. Outside of a git
+    checkout mkosi takes the present.
     """
     words = [f"--seed={uuid.uuid5(SPACE, name)}"]
-    when = commit_time(*paths)
+    told = os.environ.get("SOURCE_DATE_EPOCH", "") if not paths else ""
+    when = int(told) if told.isdigit() else commit_time(*paths)
     return [*words, f"--source-date-epoch={when}"] if when else words
 
 

@@ -10,22 +10,50 @@ import mmap
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from goni_core.errors import BadInput
 from goni_core.run import run
-from goni_update import tree
-from goni_update.tree import Entry
 from image.tools import in_tree
 
 BLOCK = 4096
+FILE, FOLDER, LINK, SAME = "f", "d", "l", "h"
+"""Kinds: a file, a folder, a symbolic link, another name of an earlier file."""
 _SUPER = struct.Struct("<IIIBBHQQIIII16s")
 _COMPACT = struct.Struct("<HHHHIIIIHHI")
 _EXTENDED = struct.Struct("<HHHHQIIIIQII")
 _NAME = struct.Struct("<QHBB")
 PLAIN, INLINE = 0, 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name. ``path`` is relative to /usr ("" is /usr itself), ``size`` that of a file."""
+
+    path: str
+    kind: str
+    mode: int
+    size: int = 0
+
+    @property
+    def readable(self) -> bool:
+        """Whether everybody may read (and, for a folder, enter) it."""
+        wanted = 0o005 if self.kind == FOLDER else 0o004
+        return self.mode & wanted == wanted
+
+
+def visible(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """``entries`` without what only root may look into: a node rebuilds /usr without being root."""
+    hidden: list[str] = []
+    for entry in entries:
+        if any(entry.path.startswith(folder) for folder in hidden):
+            continue
+        if entry.kind == FOLDER and not entry.readable:
+            hidden.append(f"{entry.path}/")
+        if entry.readable:
+            yield entry
 
 
 @dataclass(frozen=True)
@@ -35,9 +63,6 @@ class _Inode:
     size: int
     layout: int
     start: int
-    uid: int
-    gid: int
-    mtime: int
     behind: int
     """Where inline data begins."""
 
@@ -49,17 +74,16 @@ class Erofs:
         self.path = path
         with path.open("rb") as source:
             self._data = mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ)
-        self.superblock = bytes(self._data[1024 : 1024 + 128])
-        head = _SUPER.unpack_from(self.superblock)
+        head = _SUPER.unpack_from(self._data, 1024)
         if head[0] != 0xE0F5E1E2 or head[3] != 12:
             raise BadInput(f"{path} is not an erofs with 4 KiB blocks")
-        self._root, self._time, self._meta = head[5], head[7] * 10**9 + head[8], head[10]
+        self._root, self._meta = head[5], head[10]
 
     def close(self) -> None:
         self._data.close()
 
     def entries(self) -> Iterator[Entry]:
-        """Every entry, in the order of :func:`goni_update.tree.scan`."""
+        """Every entry, folders before what is in them, each folder's by name."""
         yield from self._walk(self._root, "", {})
 
     def extract(self, folder: Path) -> None:
@@ -69,37 +93,37 @@ class Erofs:
 
     def _walk(self, nid: int, path: str, seen: dict[int, str]) -> Iterator[Entry]:
         inode = self._inode(nid)
-        owned = (stat.S_IMODE(inode.mode), inode.uid, inode.gid, inode.mtime)
+        mode = stat.S_IMODE(inode.mode)
         if stat.S_ISDIR(inode.mode):
-            yield Entry(path, tree.FOLDER, *owned)
+            yield Entry(path, FOLDER, mode)
             for name, child in sorted(self._names(inode)):
                 text = os.fsdecode(name)
                 yield from self._walk(child, f"{path}/{text}" if path else text, seen)
         elif stat.S_ISLNK(inode.mode):
-            yield Entry(path, tree.LINK, *owned, link=os.fsdecode(self._content(inode)))
+            yield Entry(path, LINK, mode)
         elif not stat.S_ISREG(inode.mode):
             raise BadInput(f"{self.path}: {path} is a special file")
         elif inode.links > 1 and seen.setdefault(nid, path) != path:
-            yield Entry(path, tree.SAME, *owned, link=seen[nid])
+            yield Entry(path, SAME, mode)
         else:
-            yield Entry(path, tree.FILE, *owned, size=inode.size)
+            yield Entry(path, FILE, mode, inode.size)
 
     def _inode(self, nid: int) -> _Inode:
         at = self._meta * BLOCK + nid * 32
         form = struct.unpack_from("<H", self._data, at)[0]
         if form & 1:
-            _, attributes, mode, _, size, start, _, uid, gid, seconds, part, links = (
-                _EXTENDED.unpack_from(self._data, at)
-            )
-            behind, mtime = at + 64, seconds * 10**9 + part
-        else:
-            _, attributes, mode, links, size, _, start, _, uid, gid, _ = _COMPACT.unpack_from(
+            _, attributes, mode, _, size, start, _, _, _, _, _, links = _EXTENDED.unpack_from(
                 self._data, at
             )
-            behind, mtime = at + 32, self._time
+            behind = at + 64
+        else:
+            _, attributes, mode, links, size, _, start, _, _, _, _ = _COMPACT.unpack_from(
+                self._data, at
+            )
+            behind = at + 32
         if attributes:
             raise BadInput(f"{self.path} holds extended attributes")
-        return _Inode(mode, links, size, form >> 1 & 7, start, uid, gid, mtime, behind)
+        return _Inode(mode, links, size, form >> 1 & 7, start, behind)
 
     def _content(self, inode: _Inode) -> bytes:
         if inode.layout == PLAIN:

@@ -69,7 +69,8 @@
 ``update.sock`` (goni_update)
     GET    /health                    Health; well even when the last check failed, which it says
     GET    /status                    versions, slots with their state, channel, what is offered,
-                                      what waits for a restart, what failed, the progress
+                                      what waits for a restart, what failed, the progress, the
+                                      sticks with releases
     GET    /history                   {"events": [{"at", "what", "version", "words"}]}, newest first
     GET    /events                    the progress as it changes, a JSON object per line, until
                                       nothing runs: {"running", "action", "version", "stage",
@@ -78,6 +79,7 @@
     POST   /apply                     {"version", "now", "from"}, each may be left out -> 202 and
                                       the progress; 409 busy while an update runs
     POST   /auto                      what the timer asks for: check, and apply unless paused
+    POST   /restart                   {} -> {"version", "words"}; 409 nothing_pending
     POST   /rollback                  {"now"} -> {"version", "words"}; 409 no_other_version
     POST   /settings                  {"channel", "paused", "quiet_from", "quiet_until"}, each may
                                       be left out -> as /status

@@ -153,10 +153,16 @@ class _Server(uvicorn.Server):
 
 def inherited(name: str) -> socket.socket | None:
     """The listening socket that systemd passed under ``FileDescriptorName=name``, if any."""
+    found = opened(name)
+    return None if found is None else socket.socket(fileno=found)
+
+
+def opened(name: str) -> int | None:
+    """What systemd passed under ``name``, a socket or a file of ``OpenFile=``, if anything."""
     # The environment stays as it is: a service asks once for each of its sockets.
     for fd, fd_name in daemon.listen_fds_with_names(unset_environment=False).items():
         if fd_name == name:
-            return socket.socket(fileno=fd)
+            return int(fd)
     return None
 
 

@@ -44,6 +44,7 @@ class Gateway:
     downloads: Downloads
     mesh: Service
     household: Household
+    updates: Service
     throttle: Throttle = field(default_factory=Throttle)
     locks: Locks = field(default_factory=Locks)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
@@ -81,6 +82,7 @@ def open_gateway() -> Gateway:
         Downloads(database, engine),
         mesh,
         Household(database, mesh, rag),
+        Service("the update service", paths.update_socket()),
     )
     files.sweep(state)
     if database.run(node_of).complete:
@@ -97,6 +99,7 @@ async def close_gateway(gateway: Gateway) -> None:
     await gateway.engine.close()
     await gateway.rag.close()
     await gateway.mesh.close()
+    await gateway.updates.close()
     gateway.database.close()
 
 

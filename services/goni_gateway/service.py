@@ -35,6 +35,7 @@ from goni_gateway import (
     pictures_api,
     responses_api,
     sticks_api,
+    updates_api,
 )
 from goni_gateway.cors import Cors
 from goni_gateway.edge import Edge
@@ -68,6 +69,7 @@ def routes() -> list[BaseRoute]:
         *pictures_api.ROUTES,
         *downloads_api.ROUTES,
         *sticks_api.ROUTES,
+        *updates_api.ROUTES,
         *library_api.ROUTES,
         *documents_api.ROUTES,
         *dav.ROUTES,

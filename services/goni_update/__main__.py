@@ -160,6 +160,12 @@ async def _rollback(service: http.Service, given: argparse.Namespace) -> int:
     return 0
 
 
+async def _restart(service: http.Service, given: argparse.Namespace) -> int:
+    found = await service.call("POST", "/restart")
+    _show(given, found, found["words"])
+    return 0
+
+
 async def _pause(service: http.Service, given: argparse.Namespace) -> int:
     found = await service.call("POST", "/settings", json={"paused": not given.off})
     _show(given, found, "updates go on" if given.off else "no updates by themselves")
@@ -183,6 +189,7 @@ _COMMANDS = {
     "apply": _apply,
     "status": _status,
     "history": _history,
+    "restart": _restart,
     "rollback": _rollback,
     "pause": _pause,
     "channel": _channel,
@@ -213,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--from", dest="source", type=Path, metavar="DIR", help="a release folder")
     commands.add_parser("status", help="what runs, what waits, what went wrong")
     commands.add_parser("history", help="what was installed, and what failed why")
+    commands.add_parser("restart", help="start the installed version now, not in the quiet hours")
     rollback = commands.add_parser("rollback", help="go back to the version in the other slot")
     for one in (apply, rollback):
         one.add_argument("--now", action="store_true", help="restart without waiting")

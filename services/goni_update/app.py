@@ -42,6 +42,7 @@ def build(updates: Updates) -> Starlette:
             Route("/check", routes.check, methods=["POST"]),
             Route("/apply", routes.apply, methods=["POST"]),
             Route("/auto", routes.auto, methods=["POST"]),
+            Route("/restart", routes.restart, methods=["POST"]),
             Route("/rollback", routes.rollback, methods=["POST"]),
             Route("/settings", routes.settings, methods=["POST"]),
         ],
@@ -97,6 +98,9 @@ class _Routes:
 
     async def auto(self, _request: Request) -> Response:
         return JSONResponse(await self._updates.automatic())
+
+    async def restart(self, _request: Request) -> Response:
+        return JSONResponse(self._updates.restart())
 
     async def rollback(self, request: Request) -> Response:
         asked = await _body(request, ("now",))

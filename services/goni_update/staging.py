@@ -1,10 +1,10 @@
 """Bytes on their way into a slot: fetched, unpacked or rebuilt, and checked to the last one.
 
-Flow: a :class:`Plan` names for each part the smallest road -> files come into the mirror, where a
-broken line is continued -> signed size and hash -> unpacked or rebuilt in ``work`` -> the part's
-own size and SHA-256, and /usr's verity root hash -> renamed into ``staged``. Only what passed all
-of that is ever there, and ``release.json`` comes last. The hash tree of /usr is not fetched but
-computed: checking /usr makes it anyway.
+Flow: a :class:`~goni_update.plan.Plan` names for each part the smallest road -> files come into the
+mirror, where a broken line is continued -> signed size and hash -> unpacked or rebuilt in ``work``
+-> the part's own size and SHA-256, and /usr's verity root hash -> renamed into ``staged``. Only
+what passed all of that is ever there, and ``release.json`` comes last. The hash tree of /usr is not
+fetched but computed: checking /usr makes it anyway.
 """
 
 from __future__ import annotations
@@ -15,25 +15,23 @@ import logging
 import shutil
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import TargetFile
 
 from goni_core import files
-from goni_core.errors import BadInput, Conflict, GoniError, NotFound
+from goni_core.errors import BadInput, Conflict, GoniError
 from goni_core.run import Limits, run
-from goni_update import rebuild, verity
-from goni_update.catalog import Delta, Part, Release
+from goni_update import plan, rebuild, verity
+from goni_update.catalog import Part, Release
+from goni_update.plan import Base, Plan, Step
 from goni_update.source import Source
 from goni_update.trust import Refused, Trust
 from goni_update.version import Version
 
 log = logging.getLogger(__name__)
 
-FETCHED = ("usr", "usr-verity-sig", "efi")
-"""The parts that are fetched, in this order."""
 NAMES = {
     "usr": "goni_{version}_{data}.usr.raw",
     "usr-verity": "goni_{version}_{hash}.usr-verity.raw",
@@ -42,68 +40,8 @@ NAMES = {
 }
 """File names in ``staged`` as mkosi.extra/usr/lib/sysupdate.d knows them: /usr's partitions are
 found by UUIDs that are the halves of the root hash."""
-REBUILD_ROOM = 4
-"""Times the size of /usr that rebuilding it takes on the disk at most, for a while."""
 Report = Callable[[str, int, int], None]
 """Is told what goes on (``fetch``, ``unpack``, ``rebuild``, ``check``), bytes done, of how many."""
-
-
-@dataclass(frozen=True)
-class Base:
-    """The running version, as far as a delta can start from it: /usr's tree and the UKI."""
-
-    version: Version
-    usr: Path
-    efi: Path | None = None
-
-    def has(self, part: str) -> bool:
-        return part == "usr" or (part == "efi" and self.efi is not None and self.efi.exists())
-
-
-@dataclass(frozen=True)
-class Step:
-    """How one part comes: by ``delta`` or, without one, whole; ``file`` is what is fetched."""
-
-    part: Part
-    file: TargetFile
-    delta: Delta | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that has to be fetched for a release."""
-
-    release: Release
-    steps: tuple[Step, ...]
-
-    @property
-    def bytes(self) -> int:
-        return sum(step.file.length for step in self.steps)
-
-
-def plan(trust: Trust, release: Release, base: Base | None) -> Plan:
-    """The smallest road for each part; without ``base`` all come whole."""
-    return Plan(release, tuple(_step(trust, release, name, base) for name in FETCHED))
-
-
-def _step(trust: Trust, release: Release, name: str, base: Base | None) -> Step:
-    part = release.part(name)
-    whole = Step(part, trust.target(part.target))
-    delta = release.delta(name, base.version) if base and base.has(name) else None
-    if delta is None:
-        return whole
-    try:
-        small = Step(part, trust.target(delta.target), delta)
-    except NotFound:
-        return whole
-    return small if small.file.length < whole.file.length else whole
-
-
-def _room(chosen: Plan) -> int:
-    """Bytes that unpacking, or rebuilding, takes on the disk beside what is fetched."""
-    whole = sum(part.bytes for part in chosen.release.parts)
-    rebuilt = any(step.delta for step in chosen.steps if step.part.name == "usr")
-    return whole + (REBUILD_ROOM * chosen.release.part("usr").bytes if rebuilt else 0)
 
 
 class Staging:
@@ -125,11 +63,11 @@ class Staging:
         Raises :class:`Unavailable` (try again), :class:`DiskFull`, :class:`Refused` (what came is
         not what was signed; it is deleted).
         """
-        chosen = plan(self._trust, release, base)
+        chosen = plan.plan(self._trust, release, base)
         if staged_release(self.staged) == str(release.version):
             return chosen
         self._clear(release)
-        files.check_room(self.mirror, chosen.bytes + _room(chosen))
+        files.check_room(self.mirror, chosen.bytes + plan.room(chosen))
         self._fetch_all(chosen)
         for step in chosen.steps:
             try:
@@ -227,17 +165,21 @@ class Staging:
             unpack(fetched, target, part.bytes)
         else:
             self._report("rebuild", 0, part.bytes)
-            if part.name == "usr":
-                rebuild.usr(base.usr, fetched, target, self.work, limit=part.bytes)
-            else:
-                assert base.efi is not None
-                rebuild.efi(base.efi, fetched, target, self.work, limit=part.bytes)
+            self._rebuild(part, base, fetched, target)
         self._report("check", 0, part.bytes)
         check(target, part)
         if part.name == "usr":
             self._place_tree(release, target)
         self._place(release, part.name, target)
         self._report("check", part.bytes, part.bytes)
+
+    def _rebuild(self, part: Part, base: Base, delta: Path, target: Path) -> None:
+        if part.name == "usr":
+            assert base.image is not None
+            rebuild.usr(base.image, base.usr, delta, target, self.work, limit=part.bytes)
+        else:
+            assert base.efi is not None
+            rebuild.efi(base.efi, delta, target, self.work, limit=part.bytes)
 
     def _place_tree(self, release: Release, usr: Path) -> None:
         made = self.work / "tree"

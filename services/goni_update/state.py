@@ -48,10 +48,16 @@ class State:
     quiet_until: int = 5
     checked: str = ""
     offered: str = ""
+    notes: str = ""
+    urgency: str = ""
     trouble: str = ""
     pending: str = ""
     pending_boot: str = ""
     events: tuple[Event, ...] = ()
+
+    def offering(self, version: str = "", notes: str = "", urgency: str = "") -> State:
+        """With what the last look found; nothing without words."""
+        return replace(self, offered=version, notes=notes, urgency=urgency)
 
     def after(self, event: Event) -> State:
         return replace(self, events=(event, *self.events)[:MOST_EVENTS])
@@ -96,6 +102,8 @@ def parse(data: bytes) -> State:
         quiet_until=fields.integer(whole, "quiet_until", least=0, most=23),
         checked=fields.text(whole, "checked", default=""),
         offered=_version(whole, "offered"),
+        notes=fields.text(whole, "notes", longest=20_000, default=""),
+        urgency=fields.text(whole, "urgency", default=""),
         trouble=fields.text(whole, "trouble", longest=10_000, default=""),
         pending=_version(whole, "pending"),
         pending_boot=fields.text(whole, "pending_boot", default=""),

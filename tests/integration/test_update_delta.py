@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from goni_core.errors import BadInput, GoniError
 from goni_core.run import run
-from goni_update import rebuild, tree, verity, version
+from goni_update import rebuild, verity, version
+from goni_update.plan import Base
 from goni_update.source import Folder
-from goni_update.staging import Base, Staging, staged_name
+from goni_update.staging import Staging, staged_name
+from image.release import erofs
 from image.release.bundle import Image
 from image.release.erofs import Erofs
 from image.tools import in_tree
 from tests.releases import VARIANT, Publisher, noise, trusting, write_image
 
 OLD, NEW = "0.1.0", "0.2.0"
+EMPTY: dict[str, object] = {"base": [], "uses": [], "sent": 0, "fresh": [], "moves": []}
 EPOCH = 1_790_000_000
 """Seconds since 1970 of the commit that the images are built from."""
 
@@ -121,28 +126,40 @@ def bring(
     return area, max(fetched)
 
 
-def running(pair: tuple[Path, Image, Image]) -> Base:
-    return Base(version.parse(OLD), pair[0], pair[1].files["efi"])
+@pytest.fixture
+def running(pair: tuple[Path, Image, Image]) -> Iterator[Base]:
+    image = os.open(pair[1].files["usr"], os.O_RDONLY)
+    yield Base(version.parse(OLD), pair[0], image, pair[1].files["efi"])
+    os.close(image)
 
 
 def test_an_erofs_is_read_as_the_kernel_shows_it(pair: tuple[Path, Image, Image]) -> None:
     opened = Erofs(pair[1].files["usr"])
     try:
-        listed = tree.packed(tree.visible(opened.entries()))
+        entries = list(opened.entries())
     finally:
         opened.close()
-    assert listed == tree.packed(tree.scan(pair[0]))
-    assert b"inside" not in listed and b"shadow" in listed
+    found = {one.path: (one.mode, one.size) for one in entries if one.kind == erofs.FILE}
+    links = {one.path for one in entries if one.kind == erofs.SAME}
+    real = {str(path.relative_to(pair[0])): path.lstat() for path in pair[0].rglob("*")}
+    assert {*real, ""} == {one.path for one in entries}
+    assert len(links) == 1 and links < {"bin/tool", "bin/tool-by-another-name"}
+    for path, (mode, size) in found.items():
+        assert (mode, size) == (real[path].st_mode & 0o7777, real[path].st_size)
+    seen = {one.path for one in erofs.visible(entries)}
+    assert "lib/libengine.so.1.2.3" in seen
+    assert not seen & {"share/secret", "share/secret/inside", "share/shadow"}
 
 
 def test_a_delta_brings_the_same_bytes_for_a_fraction(
     publisher: Publisher,
     pair: tuple[Path, Image, Image],
+    running: Base,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole, all_bytes = bring(publisher, tmp_path / "whole", None, monkeypatch)
-    small, few_bytes = bring(publisher, tmp_path / "small", running(pair), monkeypatch)
+    small, few_bytes = bring(publisher, tmp_path / "small", running, monkeypatch)
     for path in whole.staged.iterdir():
         assert (small.staged / path.name).read_bytes() == path.read_bytes()
     assert few_bytes * 20 < all_bytes
@@ -153,20 +170,30 @@ def test_a_delta_brings_the_same_bytes_for_a_fraction(
 def test_a_delta_that_leads_elsewhere_is_replaced_by_the_whole_file(
     publisher: Publisher,
     pair: tuple[Path, Image, Image],
+    running: Base,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The running /usr isn't what the delta was made from, as after a defect of the disk."""
-    other = tmp_path / "usr"
-    shutil.copytree(pair[0], other, symlinks=True)
-    area, _ = bring(
-        publisher,
-        tmp_path / "node",
-        Base(version.parse(OLD), other, pair[1].files["efi"]),
-        monkeypatch,
-    )
+    broken = tmp_path / "usr.raw"
+    data = bytearray(pair[1].files["usr"].read_bytes())
+    data[data.index(noise("engine", 4096))] ^= 1
+    broken.write_bytes(data)
+    image = os.open(broken, os.O_RDONLY)
+    try:
+        area, _ = bring(publisher, tmp_path / "node", replace(running, image=image), monkeypatch)
+    finally:
+        os.close(image)
     usr = pair[2].files["usr"].read_bytes()[: pair[2].usr_bytes]
     assert next(area.staged.glob("*.usr.raw")).read_bytes() == usr
+
+
+def test_without_the_running_image_everything_is_fetched_whole(
+    publisher: Publisher, running: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, all_bytes = bring(publisher, tmp_path / "whole", None, monkeypatch)
+    _, bytes_ = bring(publisher, tmp_path / "node", replace(running, image=None), monkeypatch)
+    assert bytes_ > all_bytes / 2
 
 
 def test_no_delta_is_published_that_is_larger_than_the_file(publisher: Publisher) -> None:
@@ -180,18 +207,67 @@ def test_no_delta_is_published_that_is_larger_than_the_file(publisher: Publisher
     "path", ["../etc/shadow", "/etc/shadow", "lib/../../etc/shadow", "", "a//b", "./a"]
 )
 def test_a_header_can_not_name_files_outside_of_usr(path: str) -> None:
-    superblock = (b"\xe2\xe1\xf5\xe0" + bytes(124)).hex()
-    for name in ("fresh", "uses"):
-        whole = {"superblock": superblock, "fresh": [], "uses": [], "copies": {}, name: [path]}
-        with pytest.raises(BadInput, match="leaves /usr"):
-            rebuild.header(json.dumps(whole).encode())
-    whole = {"superblock": superblock, "fresh": [], "uses": [], "copies": {"lib/x": path}}
     with pytest.raises(BadInput, match="leaves /usr"):
-        rebuild.header(json.dumps(whole).encode())
+        rebuild.header(json.dumps({**EMPTY, "uses": [path]}).encode())
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"GONIDLT1", b"GONIDLT1\xff\xff\xff\xff", b"GONIDLT1\0\0\0\x09short", b"x" * 99]
+    "wrong",
+    [
+        {"moves": [[3, 0, 1]]},
+        {"moves": [[0, -1, 1]]},
+        {"moves": [[0, 0, 1 << 40]]},
+        {"moves": [[0, 0]]},
+        {"base": [["0", 1]]},
+        {"fresh": [1.5]},
+        {"sent": -1},
+        {"more": 1},
+    ],
+)
+def test_a_header_with_a_wrong_field_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(BadInput):
+        rebuild.header(json.dumps({**EMPTY, **wrong}).encode())
+
+
+@pytest.mark.parametrize(
+    ("move", "reason"),
+    [([0, 0, 3], "aren't there"), ([0, 5, 2], "aren't there"), ([0, 0, 9], "size")],
+)
+def test_a_delta_can_not_ask_for_more_than_there_is(
+    move: list[int], reason: str, tmp_path: Path
+) -> None:
+    head = json.dumps({**EMPTY, "base": [[0, 1]], "moves": [move]}).encode()
+    base = tmp_path / "zeros"
+    base.write_bytes(bytes(rebuild.BLOCK))
+    (tmp_path / "sent").write_bytes(b"nothing of use")
+    words = ["zstd", "-q", f"--patch-from={base}", tmp_path / "sent", "-o", tmp_path / "patch.zst"]
+    run(words, timeout=60)
+    packed = run(["zstd", "-q", "-c"], input=head, timeout=60).stdout
+    rebuild.join(tmp_path / "delta", packed, tmp_path / "patch.zst")
+    old = tmp_path / "image"
+    old.write_bytes(bytes(2 * rebuild.BLOCK))
+    with old.open("rb") as image, pytest.raises(BadInput, match=reason):
+        rebuild.usr(
+            image.fileno(),
+            tmp_path,
+            tmp_path / "delta",
+            tmp_path / "made",
+            tmp_path,
+            limit=min(move[2], 3) * rebuild.BLOCK,
+            mkfs=in_tree(["mkfs.erofs"]),
+        )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"GONIDLT2",
+        b"GONIDLT2\xff\xff\xff\xff",
+        b"GONIDLT2\0\0\0\x09short",
+        b"GONIDLT1\0\0\0\1x",
+        b"x" * 99,
+    ],
 )
 def test_what_is_no_delta_is_said_to_be_none(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "delta").write_bytes(data)

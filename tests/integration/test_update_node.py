@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,7 +76,7 @@ def test_an_update_is_fetched_checked_and_written_beside_the_running_version(
         assert status["pending"] == "0.2.0" and status["development"]
         assert "a restart is due" in node_auto(node)
     # It starts, is healthy, and systemd-bless-boot takes the counter away.
-    restarted(node, "0.2.0", {"goni_0.2.0_x86-64+3-0.efi": "goni_0.2.0_x86-64.efi"})
+    node.restarted("0.2.0", {"goni_0.2.0_x86-64+3-0.efi": "goni_0.2.0_x86-64.efi"})
     with node.up():
         assert [event["what"] for event in node.ask("history")["events"]] == [
             "installed",
@@ -97,17 +97,6 @@ def node_auto(node: Node) -> str:
     return asyncio.run(ask())
 
 
-def restarted(node: Node, version: str, renamed: dict[str, str]) -> None:
-    """Another boot, into ``version``, after the boot loader renamed UKIs."""
-    for old, new in renamed.items():
-        (node.esp / old).rename(node.esp / new)
-    node.becomes(version)
-    node.writer_report()
-    place = node.state / "state.json"
-    state = json.loads(place.read_bytes())
-    place.write_text(json.dumps({**state, "pending_boot": "another"}))
-
-
 def test_a_version_that_fails_is_named_with_its_reason_and_not_tried_again(
     publisher: Publisher, node: Node
 ) -> None:
@@ -117,7 +106,7 @@ def test_a_version_that_fails_is_named_with_its_reason_and_not_tried_again(
     health = {"ok": False, "version": "0.2.0", "at": "now", "checks": []}
     health["checks"] = [{"name": "engine", "ok": False, "detail": "wrong numbers"}]
     (node.state / "health-failed.json").write_text(json.dumps(health))
-    restarted(node, "0.1.0", {"goni_0.2.0_x86-64+3-0.efi": "goni_0.2.0_x86-64+0-3.efi"})
+    node.restarted("0.1.0", {"goni_0.2.0_x86-64+3-0.efi": "goni_0.2.0_x86-64+0-3.efi"})
     with node.up():
         newest = node.ask("history")["events"][0]
         assert (newest["what"], newest["words"]) == ("failed", "engine: wrong numbers")
@@ -136,7 +125,7 @@ def test_a_version_that_hangs_before_its_health_check_is_named_too(
     published(publisher, "0.2.0")
     with node.up():
         node.ask("apply")
-    restarted(node, "0.1.0", {"goni_0.2.0_x86-64+3-0.efi": "goni_0.2.0_x86-64+0-3.efi"})
+    node.restarted("0.1.0", {"goni_0.2.0_x86-64+3-0.efi": "goni_0.2.0_x86-64+0-3.efi"})
     with node.up():
         assert "never got as far" in node.ask("history")["events"][0]["words"]
 
@@ -256,7 +245,7 @@ def test_rollback_goes_to_the_other_slot_and_nowhere_else(publisher: Publisher, 
         assert "no other version" in node.refused("rollback")
         published(publisher, "0.2.0")
         node.ask("apply")
-    restarted(node, "0.2.0", {"goni_0.2.0_x86-64+3-0.efi": "goni_0.2.0_x86-64.efi"})
+    node.restarted("0.2.0", {"goni_0.2.0_x86-64+3-0.efi": "goni_0.2.0_x86-64.efi"})
     with node.up():
         assert node.ask("rollback", "--now")["version"] == "0.1.0"
         assert node.ukis() == ["goni_0.1.0_x86-64.efi", "goni_0.2.0_x86-64+0-0.efi"]
@@ -343,3 +332,51 @@ def test_the_writer_remembers_what_it_has_seen(publisher: Publisher, node: Node)
     shutil.copytree(node.folder / "old", node.state / "mirror")
     ask_writer(node, "0.2.0")
     assert "older than what was seen" in result(node)
+
+
+def plug_in(publisher: Publisher, node: Node) -> None:
+    """As 71-goni-stick.rules mounts it: ``{device}:{label}``, and the release in a folder on it."""
+    shutil.copytree(publisher.repository, node.folder / "sticks/sdx1:HOLIDAYS/goni")
+
+
+def test_a_stick_with_a_release_is_found_and_installed_by_itself(
+    publisher: Publisher, node: Node
+) -> None:
+    (node.folder / "server").write_text("")
+    image, _ = published(publisher, "0.2.0")
+    with node.up():
+        assert node.ask("status")["sticks"] == []
+        plug_in(publisher, node)
+        wait_until(lambda: node.ask("status")["pending"] == "0.2.0")
+        assert is_in_slot_b(node, image)
+        assert node.ask("status")["sticks"] == ["HOLIDAYS"]
+        assert not node.restart_asked()
+
+
+def test_a_stick_changes_nothing_while_updates_are_paused_or_when_it_is_forged(
+    publisher: Publisher, node: Node, tmp_path: Path
+) -> None:
+    (node.folder / "server").write_text("")
+    published(publisher, "0.2.0")
+    other = Publisher(tmp_path / "other")
+    other.folder.mkdir()
+    other.start()
+    published(other, "0.9.0")
+    with node.up():
+        node.ask("pause")
+        plug_in(publisher, node)
+        wait_until(lambda: node.ask("status")["sticks"] == ["HOLIDAYS"])
+        assert node.ask("status")["pending"] == ""
+        shutil.rmtree(node.folder / "sticks/sdx1:HOLIDAYS")
+        wait_until(lambda: node.ask("status")["sticks"] == [])
+        node.ask("pause", "--off")
+        plug_in(other, node)
+        wait_until(lambda: "not signed rightly" in node.ask("status")["trouble"])
+        assert node.ask("status")["pending"] == ""
+
+
+def wait_until(true: Callable[[], bool], *, seconds: float = 180.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.2)

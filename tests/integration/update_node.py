@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from unittest import mock
 from goni_core import paths, serve
 from goni_core.run import Argument, run
 from goni_update import __main__ as command
-from goni_update import updates, writer
+from goni_update import offers, updates, writer
 from goni_update.app import build
 from image import disk
 from image.tools import in_tree
@@ -85,6 +86,16 @@ class Node:
         self.version = version
         self.release.write_text(f'ID=goni\nVERSION_ID="{version}"\nVARIANT_ID={VARIANT}\n')
 
+    def restarted(self, version: str, renamed: dict[str, str]) -> None:
+        """Another boot, into ``version``, after the boot loader renamed UKIs."""
+        for old, new in renamed.items():
+            (self.esp / old).rename(self.esp / new)
+        self.becomes(version)
+        self.writer_report()
+        place = self.state / "state.json"
+        state = json.loads(place.read_bytes())
+        place.write_text(json.dumps({**state, "pending_boot": "another"}))
+
     def _make_disk(self) -> None:
         template = self.folder.parent.parent / f"slots-{self.version}.raw"
         if not template.exists():
@@ -105,8 +116,8 @@ class Node:
         words = ["systemd-repart", f"--definitions={definitions}", "--empty=create", "--size=32M"]
         run(in_tree([*words, "--dry-run=no", "--offline=yes", target]), timeout=120)
 
-    def places(self) -> updates.Places:
-        return updates.Places(
+    def places(self) -> offers.Places:
+        return offers.Places(
             folder=self.state,
             run=self.run,
             base=self.folder / "writer",
@@ -115,6 +126,7 @@ class Node:
             release=self.release,
             server=self.folder / "server",
             machine=self.folder / "machine-id",
+            sticks=self.folder / "sticks",
         )
 
     def writer_places(self) -> writer.Places:
@@ -202,6 +214,11 @@ class Node:
         """``goni-update`` with ``--json``; what it says. An error is an AssertionError with the
         command's words.
         """
+        # In a thread, as a browser's test has an event loop running in its own.
+        with ThreadPoolExecutor(1) as worker:
+            return worker.submit(self._asked, words).result()
+
+    def _asked(self, words: Sequence[str]) -> Any:
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, {"GONI_RUN": str(self.folder / "run")}),
