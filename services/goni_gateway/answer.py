@@ -3,13 +3,15 @@
     question -> rag.sock /search as that person -> prompt -> engine.sock /count -> the engine
 
 Documents that can't be searched never keep an answer back; the answer then says so. The response
-is OpenAI's, with the sources and whatever was cut in one more field, ``goni``.
+is OpenAI's, with the sources and whatever was cut in one more field, ``goni``. In a stream it comes
+with the first chunk, and what the claims stand on with the one that ends the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +34,10 @@ MOST_MESSAGES = 4000
 MOST_SOURCES = 8
 SEARCH_S = 15.0
 """Seconds that a search may take before the answer goes without."""
+LONGEST_STREAM = 8 << 20
+"""Bytes of a streamed answer that are kept until its end, for its citations."""
+FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+"""In the chunk that ends an answer; in its text the quotes would be escaped."""
 NO_DOCUMENTS = "Your documents could not be searched, so this answer does without them."
 
 
@@ -166,13 +172,49 @@ async def whole(gateway: Gateway, prepared: Prepared, meter: Meter) -> dict[str,
     """The engine's answer in one piece, with ``goni``."""
     said = await gateway.engine.call("POST", ROUTE, json=prepared.body, timeout=ANSWER_TIMEOUT)
     meter.whole(said)
-    cited = citations.of(text_of(said), prepared.sources)
-    return {**said, "goni": {**prepared.goni, "citations": cited}}
+    found = citations.of(text_of(said), prepared.sources)
+    return {**said, "goni": {**prepared.goni, "citations": found}}
 
 
 async def opened(gateway: Gateway, prepared: Prepared) -> Incoming:
     """The engine's answer as it comes; close it."""
     return await gateway.engine.open("POST", ROUTE, json=prepared.body)
+
+
+async def cited(
+    incoming: Incoming, meter: Meter, prepared: Prepared
+) -> AsyncGenerator[bytes, None]:
+    """:func:`blocks`; the chunk that ends an answer which was given sources says in ``goni`` what
+    its claims stand on.
+    """
+    said: list[bytes] = []
+    room = LONGEST_STREAM if prepared.sources else 0
+    async for block in blocks(incoming, meter, prepared.goni):
+        room -= len(block)
+        if room < 0:
+            yield block
+            continue
+        said.append(block)
+        if FINISHED.search(block):
+            room = 0
+            yield _with_citations(said, prepared.sources)
+        else:
+            yield block
+
+
+def _with_citations(said: list[bytes], sources: list[Source]) -> bytes:
+    """The last of the blocks ``said``, with the citations of all their text in the chunk that ends
+    the answer.
+    """
+    text = "".join(delta_of(sse.parsed(data)) for block in said for data in sse.events(block))
+    passed = sse.events(said[-1])
+    for place, data in enumerate(passed):
+        if FINISHED.search(data):
+            chunk = sse.parsed(data)
+            goni = {**(chunk.get("goni") or {}), "citations": citations.of(text, sources)}
+            passed[place] = sse.dumped({**chunk, "goni": goni})
+            break
+    return b"".join(map(sse.event, passed))
 
 
 async def blocks(

@@ -50,8 +50,7 @@ async def _chat(gate: Gateway, person: Person, question: Question) -> Response:
             return JSONResponse(await answer.whole(gate, prepared, meter))
         incoming = await answer.opened(gate, prepared)
         held.push_async_callback(incoming.close)
-        blocks = answer.blocks(incoming, meter, prepared.goni)
-        return EventStream(blocks, held.pop_all().aclose)
+        return EventStream(answer.cited(incoming, meter, prepared), held.pop_all().aclose)
 
 
 async def completions(request: Request) -> Response:
