@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests import papers
-from tests.household_facts import FILLER, KNOWLEDGE, NOT_THERE, Knowledge
+from tests.household_facts import HOUSEHOLD, Facts, Knowledge
 from tests.papers import Heading
 
 PEOPLE = ("anna", "ben", "clara")
@@ -85,12 +85,12 @@ class Fact:
         return self.of.question.format(s=self.subject, v=self.value)
 
 
-def corpus(seed: int = 1) -> Corpus:
-    """The household of ``seed``."""
+def corpus(seed: int = 1, facts: Facts = HOUSEHOLD, endings: Sequence[str] = ()) -> Corpus:
+    """The household of ``seed`` that knows ``facts``, in the formats of ``endings`` or in all."""
     chance = random.Random(seed)
-    known = [(kind, subject) for kind in KNOWLEDGE for subject in kind.subjects]
+    known = [(kind, subject) for kind in facts.knowledge for subject in kind.subjects]
     chance.shuffle(known)
-    formats = itertools.cycle(sorted(WRITERS))
+    formats = itertools.cycle(sorted(endings or WRITERS))
     files: list[File] = []
     questions: list[Question] = []
     scans: dict[str, int] = {}
@@ -104,9 +104,9 @@ def corpus(seed: int = 1) -> Corpus:
         name = f"{_title(fact, chance)} {len(files):03}"
         if kind.changes:
             old = dataclasses.replace(fact, value=kind.value(chance), since=2019)
-            files.append(_file(owner, f"{name} 2019", "txt", old, chance)[0])
+            files.append(_file(owner, f"{name} 2019", "txt", old, facts.filler, chance)[0])
             name += " 2025"
-        file, page = _file(owner, name, ending, fact, chance)
+        file, page = _file(owner, name, ending, fact, facts.filler, chance)
         files.append(file)
         asking = owner if owner != SHARED else chance.choice(PEOPLE)
         words = fact.sentence
@@ -115,10 +115,10 @@ def corpus(seed: int = 1) -> Corpus:
     for kind, subject in known[:TOGETHER]:
         plant(SHARED, kind, subject)
     own = {person: _drawn(known[TOGETHER:], chance) for person in PEOPLE}
-    for person, facts in own.items():
-        for kind, subject in facts:
+    for person, mine in own.items():
+        for kind, subject in mine:
             plant(person, kind, subject)
-    questions += _unanswerable(own, known[:TOGETHER], chance)
+    questions += _unanswerable(own, known[:TOGETHER], facts.not_there, chance)
     return Corpus(tuple(files), tuple(questions))
 
 
@@ -131,9 +131,10 @@ def _drawn(
 def _unanswerable(
     own: dict[str, list[tuple[Knowledge, str]]],
     shared: list[tuple[Knowledge, str]],
+    not_there: Sequence[str],
     chance: random.Random,
 ) -> Iterator[Question]:
-    for person, text in itertools.product(PEOPLE, NOT_THERE):
+    for person, text in itertools.product(PEOPLE, not_there):
         yield Question(text, person, "absent")
     for person in PEOPLE:
         mine = {subject for _, subject in (*own[person], *shared)}
@@ -153,10 +154,10 @@ def _title(fact: Fact, chance: random.Random) -> str:
 
 
 def _file(
-    owner: str, name: str, ending: str, fact: Fact, chance: random.Random
+    owner: str, name: str, ending: str, fact: Fact, filler: Sequence[str], chance: random.Random
 ) -> tuple[File, int]:
     """A document with ``fact`` in it, and the page that it is on."""
-    pages = [chance.sample(FILLER, chance.randrange(2, 5)) for _ in range(chance.randrange(2, 5))]
+    pages = [chance.sample(filler, chance.randrange(2, 5)) for _ in range(chance.randrange(2, 5))]
     place = chance.randrange(len(pages))
     pages[place].insert(chance.randrange(len(pages[place]) + 1), fact.sentence)
     data = WRITERS[ending](name, pages)

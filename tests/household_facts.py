@@ -71,6 +71,15 @@ class Knowledge:
     changes: bool = False
 
 
+@dataclass(frozen=True)
+class Facts:
+    """All that a household may know, the sentences around it, and questions on other things."""
+
+    knowledge: tuple[Knowledge, ...]
+    filler: tuple[str, ...]
+    not_there: tuple[str, ...]
+
+
 MACHINES = listed(
     "dishwasher, washing machine, tumble dryer, oven, freezer, heat pump, vacuum cleaner, coffee"
     " machine, lawn mower, water softener, solar inverter, garage door, air purifier, sewing"
@@ -295,3 +304,5 @@ NOT_THERE = (
     "When was the bridge over the Danube blown up?",
 )
 """Questions about what no household of ours has."""
+
+HOUSEHOLD = Facts(KNOWLEDGE, FILLER, NOT_THERE)

@@ -3,7 +3,8 @@
     question -> rag.sock /search as that person -> prompt -> engine.sock /count -> the engine
 
 Documents that can't be searched never keep an answer back; the answer then says so. The response
-is OpenAI's, with the sources and whatever was cut in one more field, ``goni``.
+is OpenAI's, with the sources and whatever was cut in one more field, ``goni``. In a stream it comes
+with the first chunk, and what the claims stand on with the one that ends the answer.
 """
 
 from __future__ import annotations
@@ -167,8 +168,8 @@ async def whole(gateway: Gateway, prepared: Prepared, meter: Meter) -> dict[str,
     """The engine's answer in one piece, with ``goni``."""
     said = await gateway.engine.call("POST", ROUTE, json=prepared.body, timeout=ANSWER_TIMEOUT)
     meter.whole(said)
-    cited = citations.of(text_of(said), prepared.sources)
-    return {**said, "goni": {**prepared.goni, "citations": cited}}
+    found = citations.of(text_of(said), prepared.sources)
+    return {**said, "goni": {**prepared.goni, "citations": found}}
 
 
 async def opened(gateway: Gateway, prepared: Prepared) -> Incoming:

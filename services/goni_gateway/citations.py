@@ -21,7 +21,7 @@ LONGEST = 100_000
 MOST = 50
 LONGEST_CLAIM = 500
 LONGEST_QUOTE = 300
-_NUMBERS = re.compile(r"\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]")
+_NUMBERS = re.compile(r"\s?\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]")
 _SENTENCE = re.compile(
     r"[^.!?。！？\n]+(?:[.!?](?!\s|$)[^.!?。！？\n]*)*[.!?。！？]*(?:\s*\[[\d,\s]{1,40}\])*"
 )

@@ -51,7 +51,8 @@ async def _chat(gate: Gateway, person: Person, question: Question) -> Response:
             return JSONResponse(await answer.whole(gate, prepared, meter))
         incoming = await answer.opened(gate, prepared)
         held.push_async_callback(incoming.close)
-        return Passed(incoming, Passing(meter, prepared.goni), held.pop_all().aclose)
+        passing = Passing(meter, prepared.goni, prepared.sources)
+        return Passed(incoming, passing, held.pop_all().aclose)
 
 
 async def completions(request: Request) -> Response:

@@ -1,33 +1,47 @@
 """A streamed answer on its way from the engine to the client: its events pass unread but for the
-first, which gets what goes back beside the answer, and those that the metrics want.
+first, which gets what goes back beside the answer, those that the metrics want, and the one that
+ends an answer which was given sources: it gets what the claims stand on.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.types import Scope, Send
 
 from goni_core import outlet, web
+from goni_core.contract import Source
 from goni_core.errors import GoniError
 from goni_core.http import Incoming
 from goni_core.outlet import Outlet
-from goni_gateway import sse
+from goni_gateway import citations, sse
 from goni_gateway.hangup import Watched
 from goni_gateway.metrics import Meter
+
+LONGEST_STREAM = 8 << 20
+"""Bytes of a streamed answer that are kept until its end, for its citations."""
+FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+"""In the chunk that ends an answer; in its text the quotes would be escaped."""
 
 
 class Passing:
     """One answer. The first event, which in OpenAI's streams only says who speaks, carries
-    ``goni``, if that is given.
+    ``goni``, if that is given; with ``sources`` the last one of the answer itself carries its
+    citations.
     """
 
-    def __init__(self, meter: Meter, goni: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, meter: Meter, goni: dict[str, Any] | None = None, sources: Sequence[Source] = ()
+    ) -> None:
         self._meter = meter
         self._goni = goni
+        self._sources = list(sources)
+        self._said: list[bytes] = []
+        self._room = LONGEST_STREAM if sources else 0
         self._waiting = b""
 
     def take(self, block: bytes) -> bytes:
@@ -52,7 +66,17 @@ class Passing:
         self._meter.block(ready)
         if self._goni is not None and (introduced := _introduced(ready, self._goni)):
             self._goni = None
-            return introduced
+            ready = introduced
+        return self._cited(ready) if self._room > 0 else ready
+
+    def _cited(self, ready: bytes) -> bytes:
+        self._room -= len(ready)
+        self._said.append(ready)
+        if FINISHED.search(ready):
+            self._room = 0
+            ready = _with_citations(self._said, self._sources)
+        if self._room <= 0:
+            self._said.clear()
         return ready
 
 
@@ -85,6 +109,21 @@ class Passed(Watched):
         self.unread_since = time.monotonic()
         await self._out.drain()
         self.unread_since = math.inf
+
+
+def _with_citations(said: list[bytes], sources: list[Source]) -> bytes:
+    """The last of the blocks ``said``, with the citations of all their text in the chunk that ends
+    the answer.
+    """
+    text = "".join(sse.delta_of(sse.parsed(data)) for block in said for data in sse.events(block))
+    passed = sse.events(said[-1])
+    for place, data in enumerate(passed):
+        if FINISHED.search(data):
+            chunk = sse.parsed(data)
+            goni = {**(chunk.get("goni") or {}), "citations": citations.of(text, sources)}
+            passed[place] = sse.dumped({**chunk, "goni": goni})
+            break
+    return b"".join(map(sse.event, passed))
 
 
 def _introduced(block: bytes, goni: dict[str, Any]) -> bytes | None:

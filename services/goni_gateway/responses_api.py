@@ -11,7 +11,17 @@ from starlette.routing import Route
 
 from goni_core import fields
 from goni_core.http import Incoming
-from goni_gateway import answer, bodies, callers, gateway, models, responses_input, sse
+from goni_gateway import (
+    answer,
+    bodies,
+    callers,
+    citations,
+    gateway,
+    models,
+    responses_input,
+    sse,
+)
+from goni_gateway.answer import Prepared
 from goni_gateway.gateway import Gateway
 from goni_gateway.hangup import EventStream, unless_gone
 from goni_gateway.metrics import Meter
@@ -35,16 +45,19 @@ async def _answer(gate: Gateway, person: Person, body: fields.Object) -> Respons
         outcome = Outcome(body, prepared.goni)
         meter = gate.metrics.meter(question.model, place.joined)
         if not question.stream:
-            outcome.take(await answer.whole(gate, prepared, meter))
+            said = await answer.whole(gate, prepared, meter)
+            outcome.take(said)
+            outcome.response["goni"] = said["goni"]
             outcome.finish()
             return JSONResponse(outcome.response)
         incoming = await answer.opened(gate, prepared)
         held.push_async_callback(incoming.close)
-        return EventStream(_events(incoming, outcome, meter), held.pop_all().aclose)
+        blocks = _events(incoming, outcome, meter, prepared)
+        return EventStream(blocks, held.pop_all().aclose)
 
 
 async def _events(
-    incoming: Incoming, outcome: Outcome, meter: Meter
+    incoming: Incoming, outcome: Outcome, meter: Meter, prepared: Prepared
 ) -> AsyncGenerator[bytes, None]:
     yield _written(outcome.begin())
     async for data in answer.events(incoming, meter):
@@ -54,6 +67,8 @@ async def _events(
             return
         if events := outcome.take(chunk):
             yield _written(events)
+    found = citations.of(outcome.text, prepared.sources)
+    outcome.response["goni"] = {**prepared.goni, "citations": found}
     yield _written(outcome.finish())
 
 

@@ -116,6 +116,12 @@ class Outcome:
             "goni": goni,
         }
 
+    @property
+    def text(self) -> str:
+        """What the messages say until now."""
+        said = (item.pieces for item in self._items if item.kind == "message")
+        return "".join(piece for pieces in said for piece in pieces)
+
     def begin(self) -> list[Event]:
         kinds = ("response.created", "response.in_progress")
         return [self._numbered({"type": kind, "response": dict(self.response)}) for kind in kinds]

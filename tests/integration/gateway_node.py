@@ -207,6 +207,7 @@ class StandIn:
         self.sources: list[dict[str, Any]] = []
         self.uploads: dict[str, int] = {}
         self.context = 4096
+        self.last_words = "there"
         self.search_delay = 0.0
         self.hung_up.clear()
         return self
@@ -290,7 +291,8 @@ class StandIn:
             if await request.is_disconnected():
                 self.hung_up.set()
                 return
-        yield _chunk({"content": "there"})
+        yield _chunk({"content": self.last_words})
+        yield _chunk({}, "stop")
         yield b"data: [DONE]\n\n"
 
 
@@ -313,8 +315,8 @@ def _head(kind: str) -> dict[str, Any]:
     return {"id": "chatcmpl-1", "object": kind, "created": 1, "model": "tiny"}
 
 
-def _chunk(delta: dict[str, Any]) -> bytes:
-    choices = [{"index": 0, "delta": delta, "finish_reason": None}]
+def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
     return (
         b"data: "
         + json.dumps({**_head("chat.completion.chunk"), "choices": choices}).encode()

@@ -109,6 +109,24 @@ def test_a_streamed_answer_begins_with_the_sources(client: openai.OpenAI, behind
     assert not chunks[0].choices[0].delta.content
     assert {chunk.id for chunk in chunks} == {"chatcmpl-1"}
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Hello there"
+    assert all("goni" not in (chunk.model_extra or {}) for chunk in chunks[1:-1])
+
+
+def test_a_streamed_answer_ends_with_what_its_claims_stand_on(
+    client: openai.OpenAI, behind: StandIn
+) -> None:
+    behind.sources = [source("cats.pdf", "Dogs bark. The cat is blue.", page=3)]
+    behind.last_words = 'there. The "cat" is blue [1].'
+    chunks = list(client.chat.completions.create(model="tiny", messages=HELLO, stream=True))
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    claim = {"n": 1, "claim": 'The "cat" is blue.', "document": "cats.pdf", "page": 3}
+    assert goni(chunks[-1]) == {"citations": [{**claim, "quote": "The cat is blue."}]}
+
+
+def test_a_streamed_answer_without_sources_has_no_citations(
+    client: openai.OpenAI, behind: StandIn
+) -> None:
+    chunks = list(client.chat.completions.create(model="tiny", messages=HELLO, stream=True))
     assert all("goni" not in (chunk.model_extra or {}) for chunk in chunks[1:])
 
 

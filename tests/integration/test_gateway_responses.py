@@ -93,6 +93,7 @@ def test_a_streamed_response_grows_event_by_event(client: openai.OpenAI) -> None
     assert last.type == "response.completed"
     assert last.response.output_text.strip() == RECITED
     assert last.response.usage is not None
+    assert isinstance((last.response.model_extra or {})["goni"]["citations"], list)
 
 
 def test_the_clients_own_stream_helper_works(client: openai.OpenAI) -> None:
