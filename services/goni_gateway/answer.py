@@ -143,11 +143,12 @@ async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepa
 
 async def _fitted(gateway: Gateway, question: Question, sources: list[Source] | None) -> Fitted:
     asked = question.messages, sources, question.max_tokens
-    if not question.rest.get("tools"):
+    beside = {name: question.rest[name] for name in budget.TEMPLATED if name in question.rest}
+    if not beside:
         context = await gateway.models.context(question.model)
         if fitted := budget.surely_fits(*asked, context):
             return fitted
-    return await budget.fit(gateway.engine, question.model, *asked)
+    return await budget.fit(gateway.engine, question.model, *asked, beside)
 
 
 async def search(rag: Service, person: Person, query: str, most: int) -> list[Source]:

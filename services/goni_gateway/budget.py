@@ -7,7 +7,7 @@ takes few counts; most prompts fit and take one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from goni_core import fields
@@ -17,6 +17,8 @@ from goni_core.http import ANSWER_TIMEOUT, Service
 from goni_gateway import prompt
 from goni_gateway.prompt import Message
 
+TEMPLATED = ("tools", "tool_choice", "chat_template_kwargs")
+"""Fields of a chat request that a template writes into the prompt, beside its messages."""
 USUAL_ANSWER = 1024
 """Tokens kept free for an answer whose length wasn't asked for."""
 TEMPLATE, EACH = 768, 16
@@ -70,13 +72,16 @@ async def fit(
     messages: Sequence[Message],
     sources: Sequence[Source] | None,
     asked: int | None,
+    beside: Mapping[str, object],
 ) -> Fitted:
-    """The fullest prompt that leaves room for ``asked`` tokens of answer; :class:`BadInput`
-    (``context_length_exceeded``) when not even the last question alone fits.
+    """The fullest prompt that leaves room for ``asked`` tokens of answer; ``beside`` are the other
+    fields of the request that become part of it. :class:`BadInput` (``context_length_exceeded``)
+    when not even the last question alone fits.
     """
 
     async def count(steps: int) -> Count:
-        return await _count(engine, model, prompt.build(*prompt.cut(messages, sources, steps)))
+        cut = prompt.build(*prompt.cut(messages, sources, steps))
+        return await _count(engine, {**beside, "model": model, "messages": cut})
 
     low, high = 0, prompt.most_cuts(messages, sources)
     counted = await count(0)
@@ -139,10 +144,8 @@ def describe(sources: int, turns: int, shrunk: int | None) -> ContextCut | None:
     return ContextCut(sources, turns, shrunk, text[0].upper() + text[1:] + ".")
 
 
-async def _count(engine: Service, model: str, messages: list[Message]) -> Count:
-    said = await engine.call(
-        "POST", "/count", json={"model": model, "messages": messages}, timeout=ANSWER_TIMEOUT
-    )
+async def _count(engine: Service, request: Mapping[str, object]) -> Count:
+    said = await engine.call("POST", "/count", json=request, timeout=ANSWER_TIMEOUT)
     most = 1 << 31
     return Count(
         tokens=fields.integer(said, "tokens", least=0, most=most),

@@ -254,7 +254,8 @@ class StandIn:
         return JSONResponse({"id": "new", "announced": request.headers["content-length"]}, 201)
 
     async def _count(self, request: Request) -> Response:
-        words = json.dumps((await request.json())["messages"]).split()
+        asked = await request.json()
+        words = json.dumps([asked["messages"], asked.get("tools")]).split()
         return JSONResponse({"tokens": len(words), "context": self.context})
 
     async def _search(self, request: Request) -> Response:

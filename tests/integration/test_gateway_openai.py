@@ -184,6 +184,19 @@ def test_a_full_context_drops_sources_then_turns_and_says_so(
     assert behind.asked[1]["messages"][0]["content"].startswith("turn17 ")
 
 
+def test_tools_take_their_part_of_the_context(client: openai.OpenAI, behind: StandIn) -> None:
+    behind.context = 400
+    behind.sources = [source(f"{n}.txt", "word " * 100) for n in range(3)]
+    tool: Any = {"type": "function", "function": {"name": "x", "description": "word " * 100}}
+    plain = client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=20)
+    equipped = client.chat.completions.create(
+        model="tiny", messages=HELLO, max_tokens=20, tools=[tool]
+    )
+    assert goni(plain)["context_cut"] is None
+    assert goni(equipped)["context_cut"]["sources_dropped"] == 1
+    assert behind.asked[1]["tools"] == [tool]
+
+
 def test_a_question_longer_than_the_context_is_refused(
     client: openai.OpenAI, behind: StandIn
 ) -> None:
