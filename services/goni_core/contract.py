@@ -382,6 +382,7 @@ class MeshStatus:
     offer: JoinOffer | None = None
     inviting: bool = False
     words: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True)

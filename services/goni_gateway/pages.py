@@ -43,6 +43,10 @@ async def household(request: Request) -> Response:
     return await _page(request, "people")
 
 
+async def nodes(request: Request) -> Response:
+    return await _page(request, "nodes")
+
+
 async def join(request: Request) -> Response:
     """The code is behind the address's #, which browsers keep to themselves."""
     node = await gateway.of(request).database.do(people.node_of)
@@ -85,6 +89,7 @@ ROUTES = [
     Route("/models", models, methods=["GET"]),
     Route("/keys", keys, methods=["GET"]),
     Route("/people", household, methods=["GET"]),
+    Route("/nodes", nodes, methods=["GET"]),
     Route("/join", join, methods=["GET"]),
     Mount("/static", _Static(directory=HERE / "static")),
 ]
