@@ -384,6 +384,7 @@ class MeshStatus:
     offer: JoinOffer | None = None
     inviting: bool = False
     words: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ def main(argv: list[str] | None = None) -> None:
     request_id.mark_logs()
     try:
         listen = _address(options.listen) if options.listen else None
-        serve.run(service.run(service.Settings(listen, options.certificate, options.key)))
+        plain = _address(options.listen_plain) if options.listen_plain else None
+        settings = service.Settings(listen, options.certificate, options.key, plain)
+        serve.run(service.run(settings))
     except GoniError as error:
         errors.exit_with(error)
 
@@ -30,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
         "--listen", metavar="HOST:PORT", help="the web listener, instead of systemd's socket"
     )
     serve.add_argument(
+        "--listen-plain", metavar="HOST:PORT", help="where plain HTTP says how to trust the node"
+    )
+    serve.add_argument(
         "--certificate", type=Path, metavar="FILE", help="instead of the credential tls.crt"
     )
     serve.add_argument("--key", type=Path, metavar="FILE", help="instead of the credential tls.key")
@@ -40,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise BadInput(f"--listen takes HOST:PORT, not {text!r}")
+        raise BadInput(f"a listener takes HOST:PORT, not {text!r}")
     return host.strip("[]"), int(port)
 
 

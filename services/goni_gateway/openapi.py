@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from goni_gateway import callers, passwords, people, pictures
+from goni_gateway import callers, nodes_api, passwords, people, pictures
 
 Schema = dict[str, Any]
 DESCRIBED = ("/v1/", "/api/", "/metrics")
@@ -42,6 +42,7 @@ def _maybe(schema: Schema) -> Schema:
 
 
 _NAME, _PASSWORD = _text(people.LONGEST_NAME), _text(passwords.LONGEST)
+_NODE = _text(nodes_api.LONGEST_NAME)
 _MODEL = {**_text(200), "description": "An id that GET /v1/models lists"}
 _SPACE: Schema = {"enum": ["private", "shared"]}
 _FLAG: Schema = {"type": "boolean"}
@@ -100,6 +101,18 @@ BODIES: dict[str, Schema] = {
     "remove": _object(("name",), name=_NAME),
     "show_invitation": _object(("code",), code=_text(100)),
     "join": _object(("code", "password"), code=_text(100), password=_PASSWORD),
+    "begin_household": _object(
+        ("name", "node_name", "password"), name=_NODE, node_name=_NODE, password=_PASSWORD
+    ),
+    "add_node": _object(
+        ("address", "pin", "name", "password"),
+        address=_text(260),
+        pin=_text(20),
+        name=_NODE,
+        password=_PASSWORD,
+    ),
+    "invite_node": _object(("name", "password"), name=_NODE, password=_PASSWORD, short=_FLAG),
+    "remove_node": _object(("name", "password"), name=_NODE, password=_PASSWORD),
     "start_download": {
         "anyOf": [
             _object(("model",), model=_text(100)),

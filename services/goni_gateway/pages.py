@@ -47,6 +47,10 @@ async def updates(request: Request) -> Response:
     return await _page(request, "updates")
 
 
+async def nodes(request: Request) -> Response:
+    return await _page(request, "nodes")
+
+
 async def join(request: Request) -> Response:
     """The code is behind the address's #, which browsers keep to themselves."""
     node = await gateway.of(request).database.do(people.node_of)
@@ -90,6 +94,7 @@ ROUTES = [
     Route("/keys", keys, methods=["GET"]),
     Route("/people", household, methods=["GET"]),
     Route("/updates", updates, methods=["GET"]),
+    Route("/nodes", nodes, methods=["GET"]),
     Route("/join", join, methods=["GET"]),
     Mount("/static", _Static(directory=HERE / "static")),
 ]

@@ -1,11 +1,12 @@
 """The running gateway: the control socket from the start, the web listener once it is set up.
 
 Until then the set-up wizard accepts on the very same web socket; connections that come in between
-wait in the kernel.
+wait in the kernel. Port 80, where there is one, is served from the start.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
@@ -17,6 +18,7 @@ from starlette.routing import BaseRoute
 from goni_core import paths, serve, web
 from goni_core.errors import GoniError
 from goni_core.serve import Listener
+from goni_core.tls import Certificate
 from goni_gateway import (
     account_api,
     bodies,
@@ -28,6 +30,7 @@ from goni_gateway import (
     gateway,
     library_api,
     metrics_api,
+    nodes_api,
     openai_api,
     openapi,
     pages,
@@ -35,6 +38,7 @@ from goni_gateway import (
     pictures_api,
     responses_api,
     sticks_api,
+    trust,
     updates_api,
 )
 from goni_gateway.cors import Cors
@@ -49,6 +53,7 @@ class Settings:
     listen: tuple[str, int] | None = None
     certificate: Path | None = None
     key: Path | None = None
+    plain: tuple[str, int] | None = None
 
 
 def application(gate: Gateway) -> Starlette:
@@ -74,6 +79,7 @@ def routes() -> list[BaseRoute]:
         *documents_api.ROUTES,
         *dav.ROUTES,
         *metrics_api.ROUTES,
+        *nodes_api.ROUTES,
         *openapi.ROUTES,
         *pages.ROUTES,
     ]
@@ -81,10 +87,13 @@ def routes() -> list[BaseRoute]:
 
 async def run(settings: Settings) -> None:
     """Serve until told to stop; :class:`GoniError` when a socket or the certificate is missing."""
-    certificate = _given("tls.crt", settings.certificate, "--certificate")
-    key = _given("tls.key", settings.key, "--key")
+    certificate = Certificate(
+        _given("tls.crt", settings.certificate, "--certificate"),
+        _given("tls.key", settings.key, "--key"),
+    )
     web_socket = _web_socket(settings)
     gate = gateway.open_gateway()
+    keeping = asyncio.create_task(certificate.keep())
     try:
         await gate.downloads.start()
         gate.household.start()
@@ -97,13 +106,14 @@ async def run(settings: Settings) -> None:
                 Listener(
                     Edge(Cors(application(gate), gate)),
                     web_socket,
-                    certificate,
-                    key,
                     when=gate.complete,
+                    tls=certificate.context,
                 ),
+                *_plain(settings, gate),
             ]
         )
     finally:
+        keeping.cancel()
         await gateway.close_gateway(gate)
 
 
@@ -116,6 +126,12 @@ def _given(credential: str, setting: Path | None, option: str) -> Path:
             code="missing_certificate",
         )
     return path
+
+
+def _plain(settings: Settings, gate: Gateway) -> list[Listener]:
+    """Port 80, if this node has one."""
+    found = serve.bind_tcp(*settings.plain) if settings.plain else serve.inherited("http")
+    return [] if found is None else [Listener(trust.application(gate.mesh), found)]
 
 
 def _web_socket(settings: Settings) -> socket:

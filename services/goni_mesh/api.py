@@ -26,7 +26,7 @@ from goni_core.contract import (
     plain,
 )
 from goni_core.errors import BadInput
-from goni_mesh import door, fields_api, peers, records, secret
+from goni_mesh import channel_api, door, fields_api, peers, records, secret
 from goni_mesh.household import Household, checked_name
 from goni_mesh.pairing import Pairing
 from goni_mesh.peers import Address, Peers
@@ -104,6 +104,7 @@ def _status(mesh: Mesh) -> MeshStatus:
         offer=offer,
         inviting=mesh.pairing.invites and open_,
         words=mesh.pairing.words,
+        version=channel_api.VERSION,
     )
 
 

@@ -11,14 +11,13 @@ that trusts it can't be shown a false bank by whoever stole a node.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from goni_core.errors import BadInput, GoniError
 from goni_mesh import certificate, keys
@@ -37,35 +36,26 @@ NETWORKS = (
     "fe80::/10",
     "fc00::/7",
 )
+MOST_ADDRESSES = 16
 DOMAINS = ("local", "localhost")
-CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
 
 def root(authority: PrivateKey, household: str) -> str:
     """The household's root certificate in PEM."""
-    name = _name(f"{household} (Goni)")
+    name = certificate.named(f"{household} (Goni)")
     allowed: list[x509.GeneralName] = [x509.DNSName(domain) for domain in DOMAINS]
     allowed += [x509.IPAddress(ipaddress.ip_network(network)) for network in NETWORKS]
-    return _pem(
-        _builder(name, name, authority.raw.public_key(), authority.raw.public_key(), ALWAYS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.NameConstraints(allowed, None), critical=True)
-        .sign(authority.raw, hashes.SHA256())
-    )
+    limits = x509.NameConstraints(allowed, None)
+    public = authority.raw.public_key()
+    return certificate.signed(authority.raw, public, (name, name), ALWAYS, (limits,), authority=1)
 
 
 def issuer(authority: PrivateKey, root_pem: str, node: str) -> str:
     """The certificate in PEM by which the node with public key ``node`` issues its own."""
-    public = keys.read_public(node)
     above = certificate.read_certificate(root_pem.encode()).subject
-    name = _name(f"Goni node {keys.node_id(node)[:16]}")
-    return _pem(
-        _builder(name, above, public, authority.raw.public_key(), ALWAYS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .sign(authority.raw, hashes.SHA256())
-    )
+    name = certificate.named(f"Goni node {keys.node_id(node)[:16]}")
+    public = keys.read_public(node)
+    return certificate.signed(authority.raw, public, (name, above), ALWAYS, authority=0)
 
 
 def leaf(
@@ -77,14 +67,10 @@ def leaf(
 ) -> str:
     """A certificate in PEM for ``public``, issued by this node: its web page's or its own."""
     above = certificate.read_certificate(issuer_pem.encode()).subject
-    return _pem(
-        _builder(_name("Goni node"), above, public, node.raw.public_key(), valid)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([SERVER, CLIENT]), critical=False)
-        .sign(node.raw, hashes.SHA256())
-    )
+    use = x509.ExtendedKeyUsage([certificate.SERVER, certificate.CLIENT])
+    both = certificate.named("Goni node"), above
+    more = (x509.SubjectAlternativeName(names), use)
+    return certificate.signed(node.raw, public, both, valid, more)
 
 
 def own_names(node: PrivateKey) -> list[x509.GeneralName]:
@@ -92,12 +78,16 @@ def own_names(node: PrivateKey) -> list[x509.GeneralName]:
     return [x509.DNSName(f"{node.id[:32]}.goni.local")]
 
 
-def web_names(hostname: str) -> list[x509.GeneralName]:
-    """The names of a node's web page that the root may vouch for."""
+def web_names(hostname: str, addresses: Iterable[str] = ()) -> list[x509.GeneralName]:
+    """The names of a node's web page, and of its ``addresses`` the first ones, that the root may
+    vouch for.
+    """
     every = certificate.names(hostname)
     dns = [name for name in every if name.split(".")[-1] in DOMAINS]
-    addresses = [ipaddress.ip_address(address) for address in certificate.ADDRESSES]
-    return [*map(x509.DNSName, dns), *map(x509.IPAddress, addresses)]
+    parsed = [ipaddress.ip_address(one) for one in (*certificate.ADDRESSES, *addresses)]
+    allowed = [ipaddress.ip_network(network) for network in NETWORKS]
+    good = [one for one in dict.fromkeys(parsed) if any(one in network for network in allowed)]
+    return [*map(x509.DNSName, dns), *map(x509.IPAddress, good[:MOST_ADDRESSES])]
 
 
 def issued_by(pem: bytes, issuer_pem: str) -> bool:
@@ -115,7 +105,8 @@ def issued_by(pem: bytes, issuer_pem: str) -> bool:
 
 def request(node: PrivateKey) -> str:
     """A signing request (PKCS #10, RFC 2986) in PEM: proof that the node holds its key."""
-    made = x509.CertificateSigningRequestBuilder().subject_name(_name("Goni node"))
+    name = certificate.named("Goni node")
+    made = x509.CertificateSigningRequestBuilder().subject_name(name)
     signed = made.sign(node.raw, hashes.SHA256())
     return signed.public_bytes(serialization.Encoding.PEM).decode()
 
@@ -141,46 +132,3 @@ def check_issuer(pem: str, root_pem: str, node: str) -> None:
     public = certificate.read_certificate(pem.encode()).public_key()
     if not isinstance(public, ec.EllipticCurvePublicKey) or keys.public_text(public) != node:
         raise GoniError("the node's certificate is for another key")
-
-
-def _builder(
-    subject: x509.Name,
-    above: x509.Name,
-    public: ec.EllipticCurvePublicKey,
-    signer: ec.EllipticCurvePublicKey,
-    valid: Validity,
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(above)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(valid.start)
-        .not_valid_after(valid.end)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), critical=False)
-    )
-
-
-def _name(common: str) -> x509.Name:
-    # RFC 5280 allows a common name 64 characters.
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common[:64])])
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pem(made: x509.Certificate) -> str:
-    return made.public_bytes(serialization.Encoding.PEM).decode()

@@ -28,6 +28,7 @@ RENEW = timedelta(days=90)
 """A certificate with less left than this is replaced at the next start."""
 LABELS = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 ADDRESSES = ("127.0.0.1", "::1")
+CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
 
 @dataclass(frozen=True)
@@ -69,35 +70,60 @@ def new_key() -> bytes:
 def sign(key_pem: bytes, hostname: str, valid: Validity) -> bytes:
     """A certificate for ``hostname`` in PEM, signed with its own key."""
     key = read_key(key_pem)
-    public = key.public_key()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Goni node")])
+    names, use = alternative_names(hostname), x509.ExtendedKeyUsage([SERVER])
+    subject = named("Goni node")
+    return signed(key, key.public_key(), (subject, subject), valid, (names, use)).encode()
+
+
+def signed(
+    signer: ec.EllipticCurvePrivateKey,
+    public: ec.EllipticCurvePublicKey,
+    names: tuple[x509.Name, x509.Name],
+    valid: Validity,
+    more: Iterable[x509.ExtensionType] = (),
+    *,
+    authority: int | None = None,
+) -> str:
+    """A certificate in PEM for ``public`` (RFC 5280): every one that Goni makes. ``names`` are the
+    subject's and the issuer's; with ``authority`` it may issue others, that many levels deep.
+    """
+    issues = authority is not None
     usage = x509.KeyUsage(
-        digital_signature=True,
+        digital_signature=not issues,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
         key_agreement=False,
-        key_cert_sign=False,
+        key_cert_sign=issues,
         crl_sign=False,
         encipher_only=False,
         decipher_only=False,
     )
-    made = (
+    above = signer.public_key()
+    built = (
         x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
+        .subject_name(names[0])
+        .issuer_name(names[1])
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(valid.start)
         .not_valid_after(valid.end)
-        .add_extension(alternative_names(hostname), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(above), critical=False)
+        .add_extension(x509.BasicConstraints(ca=issues, path_length=authority), critical=True)
+        .add_extension(usage, critical=True)
     )
-    return made.public_bytes(serialization.Encoding.PEM)
+    for extension in more:
+        # What limits a certificate must not be passed over by whoever doesn't know it.
+        limits = isinstance(extension, x509.NameConstraints)
+        built = built.add_extension(extension, critical=limits)
+    made = built.sign(signer, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def named(common: str) -> x509.Name:
+    """A name; RFC 5280 allows its common part 64 characters."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common[:64])])
 
 
 def alternative_names(hostname: str) -> x509.SubjectAlternativeName:
@@ -136,7 +162,9 @@ def fault(key_pem: bytes, certificate_pem: bytes, hostname: str, today: datetime
 def fault_of(
     key_pem: bytes, certificate_pem: bytes, names: Iterable[x509.GeneralName], today: datetime
 ) -> str:
-    """As :func:`fault`, for a certificate that has to hold just these names."""
+    """As :func:`fault`, for a certificate that has to hold these names; that it holds more, such as
+    addresses that the node had, is no fault.
+    """
     key, certificate = read_key(key_pem), read_certificate(certificate_pem)
     if certificate.public_key() != key.public_key():
         return "it belongs to another key"
@@ -144,7 +172,7 @@ def fault_of(
         held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
         return "it names no node"
-    if set(held) != set(names):
+    if not set(names) <= set(held):
         return "the node has another name now"
     if certificate.not_valid_before_utc > FIRST_DAY:
         return "it is not valid yet on a box whose clock is behind"

@@ -10,9 +10,12 @@ key, which the next start replaces.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from cryptography import x509
 
 from goni_core import files
 from goni_core.errors import GoniError, NotFound
@@ -24,8 +27,13 @@ NODE = "node.key"
 CHANNEL = "channel.crt"
 KEY = "tls.key"
 CERTIFICATE = "tls.crt"
+WEB_MODE = 0o640
+"""Of the web page's files: goni-gateway reads them by its group."""
 LARGEST = 64 << 10
 """Bytes that are read of either file."""
+
+
+Names = Sequence[x509.GeneralName]
 
 
 @dataclass(frozen=True)
@@ -57,22 +65,30 @@ def node_key(folder: Path) -> PrivateKey:
     return PrivateKey.from_pem(held)
 
 
-def ensure(folder: Path, hostname: str, today: datetime, issuer: Issuer | None = None) -> Identity:
+def ensure(
+    folder: Path,
+    hostname: str,
+    today: datetime,
+    issuer: Issuer | None = None,
+    addresses: Iterable[str] = (),
+) -> Identity:
     """The web identity in ``folder``, made or renewed where needed; safe to repeat at any time.
 
-    ``today`` is :func:`certificate.latest` of the clock and the image's date.
+    ``today`` is :func:`certificate.latest` of the clock and the image's date. ``addresses`` are the
+    node's own, which a household's certificate names as far as the root may vouch for them.
     """
     files.sweep(folder)
+    names = authority.web_names(hostname, addresses)
     key = _readable_key(folder / KEY)
     if key is None:
         key = certificate.new_key()
-        files.write(folder / KEY, key)
-        return _renew(folder, key, hostname, today, "the node had no usable key", issuer)
-    (folder / KEY).chmod(0o600)
+        files.write(folder / KEY, key, mode=WEB_MODE)
+        return _renew(folder, key, hostname, today, "the node had no usable key", issuer, names)
+    (folder / KEY).chmod(WEB_MODE)
     held = _read(folder / CERTIFICATE)
-    reason = _fault(key, held, hostname, today, issuer)
+    reason = _fault(key, held, hostname, today, issuer, names)
     if reason:
-        return _renew(folder, key, hostname, today, reason, issuer)
+        return _renew(folder, key, hostname, today, reason, issuer, names)
     return Identity(held or b"")
 
 
@@ -104,21 +120,32 @@ def channel_certificate(folder: Path, today: datetime, issuer: Issuer) -> bytes:
 
 
 def _renew(
-    folder: Path, key: bytes, hostname: str, today: datetime, reason: str, issuer: Issuer | None
+    folder: Path,
+    key: bytes,
+    hostname: str,
+    today: datetime,
+    reason: str,
+    issuer: Issuer | None,
+    names: Names,
 ) -> Identity:
     valid = certificate.validity(today)
     if issuer is None:
         made = certificate.sign(key, hostname, valid)
     else:
-        public, names = certificate.read_key(key).public_key(), authority.web_names(hostname)
+        public = certificate.read_key(key).public_key()
         leaf = authority.leaf(issuer.node, issuer.certificate, public, names, valid)
         made = f"{leaf}{issuer.certificate}".encode()
-    files.write(folder / CERTIFICATE, made)
+    files.write(folder / CERTIFICATE, made, mode=WEB_MODE)
     return Identity(made, reason)
 
 
 def _fault(
-    key: bytes, held: bytes | None, hostname: str, today: datetime, issuer: Issuer | None
+    key: bytes,
+    held: bytes | None,
+    hostname: str,
+    today: datetime,
+    issuer: Issuer | None,
+    names: Names,
 ) -> str:
     if held is None:
         return "there was none"
@@ -127,7 +154,7 @@ def _fault(
             return certificate.fault(key, held, hostname, today)
         if not authority.issued_by(held, issuer.certificate):
             return "it is not the household's"
-        return certificate.fault_of(key, held, authority.web_names(hostname), today)
+        return certificate.fault_of(key, held, names, today)
     except GoniError as error:
         return error.message
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from goni_core import paths
 from goni_core.serve import Listener, serve, unix_or_inherited
 from goni_mesh import api, channel, channel_api, identity, pairing_api
-from goni_mesh.discovery import Announcement, Discovery
+from goni_mesh.discovery import Announcement, Discovery, own_addresses
 from goni_mesh.household import Household
 from goni_mesh.pairing import Pairing
 from goni_mesh.peers import Peers
@@ -24,6 +24,9 @@ from goni_mesh.ports import Port
 
 RENEWAL_DAYS = 30
 """After so many the channel is opened anew, with a new certificate where one is needed."""
+
+LOOK_S = 15.0
+"""Seconds between two looks at the web page's certificate."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ async def run(settings: Settings, today: Callable[[], datetime]) -> None:
     mesh = api.Mesh(
         household, peers, pairing, settings.pairing_port, door_changed, discovery.nearby
     )
-    work = [members.keep(), strangers.keep(), *([discovery.keep()] if settings.discovery else [])]
+    work = [members.keep(), strangers.keep(), _keep_renewing(household, today)]
+    work += [discovery.keep()] if settings.discovery else []
     listening = unix_or_inherited("mesh", paths.mesh_socket())
     try:
         async with peers.running(), _beside(*work):
@@ -89,7 +93,20 @@ def _about(settings: Settings, household: Household, pairing: Pairing) -> Announ
 
 def _renew(household: Household, today: datetime) -> None:
     """The web page's certificate, by whoever issues it now."""
-    identity.ensure(household.folder, socket.gethostname(), today, household.issuer())
+    identity.ensure(
+        household.folder,
+        socket.gethostname(),
+        today,
+        household.issuer(),
+        own_addresses(),
+    )
+
+
+async def _keep_renewing(household: Household, today: Callable[[], datetime]) -> None:
+    """Also when the node got another name or address, or simply ran for years."""
+    while True:
+        _renew(household, today())
+        await asyncio.sleep(LOOK_S)
 
 
 def _channel_port(

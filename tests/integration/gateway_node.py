@@ -78,6 +78,8 @@ class Node:
         self.state = folder / "state"
         self.run.mkdir(parents=True, exist_ok=True)
         self.crt, self.key = certificate(folder)
+        self.trusted = self.crt
+        self.more: tuple[str, ...] = ()
         self.log = folder / "log"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -98,7 +100,7 @@ class Node:
     def start(self) -> None:
         listen = f"127.0.0.1:{self.port}"
         argv = [sys.executable, "-m", "goni_gateway", "serve", "--listen", listen]
-        argv += ["--certificate", str(self.crt), "--key", str(self.key)]
+        argv += ["--certificate", str(self.crt), "--key", str(self.key), *self.more]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(argv, env=self.environment, stdout=log, stderr=log)
         wait_for(lambda: answers(self.run / "gateway.sock"), 60)
@@ -126,7 +128,7 @@ class Node:
         assert self.control("POST", "/setup", json=body).status_code == 201
 
     def client(self, **headers: str) -> httpx.Client:
-        trusted = ssl.create_default_context(cafile=self.crt)
+        trusted = ssl.create_default_context(cafile=self.trusted)
         client = httpx.Client(base_url=self.url, verify=trusted, headers=headers, timeout=30)
         self._clients.callback(client.close)
         return client
@@ -162,7 +164,7 @@ class Node:
 
     def crowd(self, key: str) -> httpx.AsyncClient:
         """An app with ``key`` that asks many things at once."""
-        trusted = ssl.create_default_context(cafile=self.crt)
+        trusted = ssl.create_default_context(cafile=self.trusted)
         headers = {"authorization": f"Bearer {key}"}
         limits = httpx.Limits(max_connections=None)
         return httpx.AsyncClient(

@@ -1,64 +1,28 @@
-"""Two whole nodes, gateway and mesh each: accounts made on one count on the other."""
+"""Two whole nodes, gateway and mesh each: accounts made on one count on the other, and the owner
+lets nodes in and out.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import plistlib
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.integration import gateway_node, mesh_node
+from tests.integration import mesh_node, whole_nodes
 from tests.integration.gateway_node import MEMBER_PASSWORD, OWNER
 from tests.integration.mesh_node import eventually
-
-
-class Whole:
-    """A node's gateway and mesh, over the same sockets and state."""
-
-    def __init__(self, folder: Path) -> None:
-        self.mesh = mesh_node.Node(folder)
-        self.gateway = gateway_node.Node(folder)
-        self.gateway.start()
-
-    def stop(self) -> None:
-        if self.gateway.process is not None:
-            self.gateway.stop()
-        if self.mesh.process.poll() is None:
-            self.mesh.end()
+from tests.integration.whole_nodes import Whole, found, join
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[list[Whole]]:
-    with contextlib.ExitStack() as ending:
-        made = []
-        for name in ("kitchen", "attic"):
-            node = Whole(tmp_path / name)
-            ending.callback(node.stop)
-            made.append(node)
+    with whole_nodes.running(tmp_path) as made:
         yield made
-
-
-def found(node: Whole) -> None:
-    """Begin a household with this node and its owner."""
-    body = {"name": "Home", "node_name": "kitchen", "password": OWNER["password"]}
-    node.mesh.ask("POST", "/household", body, 201)
-    node.gateway.set_up()
-
-
-def join(first: Whole, second: Whole) -> None:
-    pin = second.mesh.ask("POST", "/offer", {"pin": "012345"}, 201)["pin"]
-    assert pin == "012345"
-    eventually(lambda: mesh_node.reachable("127.0.0.1", second.mesh.pairing))
-    # The owner's account reaches the roster within a beat.
-    eventually(lambda: any(one["name"].startswith("person/") for one in fields(first)))
-    body = {"address": f"127.0.0.1:{second.mesh.pairing}", "pin": pin, "name": "attic"}
-    words = first.mesh.ask("POST", "/pair", {**body, "password": OWNER["password"]})["words"]
-    assert second.mesh.ask("GET", "/status")["words"] == words
-
-
-def fields(node: Whole) -> list[dict]:
-    return node.mesh.ask("GET", "/fields")["fields"]
 
 
 def test_people_of_the_household_sign_in_on_each_of_its_nodes(two: list[Whole]) -> None:
@@ -68,6 +32,7 @@ def test_people_of_the_household_sign_in_on_each_of_its_nodes(two: list[Whole]) 
     # No owner is asked for: the household has one.
     done = second.gateway.control("POST", "/setup", json={"node_name": "attic"})
     assert done.status_code == 201, done.text
+    second.trust()
     owner = second.gateway.signed_in()
     assert owner.get("/api/me").json()["node_name"] == "attic"
 
@@ -121,3 +86,84 @@ def test_a_member_shows_the_pin_and_the_new_node_types_it(two: list[Whole]) -> N
 def joins(node: Whole, address: str, code: str) -> bool:
     body = {"address": address, "code": code}
     return node.mesh.http.post("/join", json=body).status_code == 200
+
+
+def test_an_owner_lets_a_node_in_and_out_and_a_member_only_looks(two: list[Whole]) -> None:
+    first, second = two
+    found(first)
+    owner, member = first.gateway.signed_in(), first.gateway.joined("Grace")
+    shown = owner.get("/api/nodes").json()
+    assert [one["name"] for one in shown["nodes"]] == ["kitchen"]
+    assert shown["household"] == "Home"
+    assert len(shown["fingerprint"].split(":")) == 32
+    assert shown["waiting"] == []
+
+    pin = second.mesh.ask("POST", "/offer", status=201)["pin"]
+    eventually(lambda: mesh_node.reachable("127.0.0.1", second.mesh.pairing))
+    body = {"address": f"127.0.0.1:{second.mesh.pairing}", "pin": pin, "name": "attic"}
+    whole = {**body, "password": OWNER["password"]}
+    wrong = owner.post("/api/nodes", json={**body, "password": "not the word"})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (403, "wrong_password")
+    assert member.post("/api/nodes", json=whole).status_code == 403
+    key = first.gateway.client(authorization=f"Bearer {first.gateway.a_key()}")
+    assert key.post("/api/nodes", json=whole).status_code == 401
+    added = owner.post("/api/nodes", json=whole)
+    assert added.status_code == 201, added.text
+    assert second.mesh.ask("GET", "/status")["words"] == added.json()["words"]
+    eventually(lambda: first.mesh.sees(second.mesh))
+    seen = member.get("/api/nodes").json()
+    assert "waiting" not in seen
+    assert {one["name"]: one["here"] for one in seen["nodes"]} == {"kitchen": True, "attic": True}
+
+    path = f"/api/nodes/{second.mesh.id}/remove"
+    confirmed = {"name": "attic", "password": OWNER["password"]}
+    assert member.post(path, json=confirmed).status_code == 403
+    assert owner.post(path, json={**confirmed, "name": "kitchen"}).status_code == 400
+    assert owner.post(path, json={**confirmed, "password": "not the word"}).status_code == 403
+    assert owner.post("/api/nodes/nobody/remove", json=confirmed).status_code in (400, 404)
+    assert owner.post(path, json=confirmed).status_code == 200
+    assert len(owner.get("/api/nodes").json()["nodes"]) == 1
+    eventually(lambda: not second.mesh.sees(first.mesh))
+    assert not first.mesh.sees(second.mesh)
+
+
+def test_guessing_the_households_word_is_slowed_down(two: list[Whole]) -> None:
+    first, _ = two
+    found(first)
+    owner = first.gateway.signed_in()
+    asked = {"name": "x", "password": "not the word"}
+    said = [owner.post("/api/nodes/invitation", json=asked).status_code for _ in range(8)]
+    assert said[0] == 403
+    assert said[-1] == 429
+
+
+def test_port_80_hands_out_the_certificate_and_nothing_else(two: list[Whole]) -> None:
+    first, _ = two
+    plain = httpx.Client(base_url=f"http://127.0.0.1:{first.plain}", timeout=30)
+    with plain:
+        alone = plain.get("/")
+        assert "belongs to no household" in alone.text
+        assert plain.get("/goni.crt").status_code == 404
+        found(first)
+        root = first.gateway.trusted.read_text()
+        der = ssl.PEM_cert_to_DER_cert(root)
+        shown = hashlib.sha256(der).digest().hex(":").upper()
+        page = plain.get("/")
+        assert shown in page.text
+        assert f"http://127.0.0.1:{first.plain}" not in page.text
+        assert "https://127.0.0.1/" in page.text
+        german = plain.get("/", headers={"accept-language": "de-AT,de;q=0.9,en;q=0.5"})
+        assert '<html lang="de">' in german.text
+        assert first.gateway.signed_in().get("/api/nodes").json()["fingerprint"] == shown
+        assert plain.get("/goni.crt").content == der
+        assert ssl.PEM_cert_to_DER_cert(plain.get("/goni.pem").text) == der
+        profile = plistlib.loads(plain.get("/goni.mobileconfig").content)
+        assert profile["PayloadContent"][0]["PayloadContent"] == der
+        for path in ("/sign-in", "/api/nodes", "/v1/models", "/static/goni.css", "/../etc/passwd"):
+            assert plain.get(path).status_code == 404
+        for method in ("POST", "PUT", "DELETE"):
+            assert plain.request(method, "/").status_code == 404
+        for host in ('"><script>', "a b", "[::1", "x" * 300):
+            answer = plain.get("/", headers={"host": host})
+            assert answer.status_code in (200, 400)
+            assert "script" not in answer.text

@@ -26,8 +26,8 @@ def test_identity_is_made_once_and_kept(tmp_path: Path) -> None:
     assert first.reason
     assert again == identity.Identity(first.certificate)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tls.crt", "tls.key"]
-    assert mode(tmp_path / "tls.key") == 0o600
-    assert mode(tmp_path / "tls.crt") == 0o600
+    assert mode(tmp_path / "tls.key") == 0o640
+    assert mode(tmp_path / "tls.crt") == 0o640
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 300, b"-----BEGIN PRIVATE KEY-----\nAAAA"])
@@ -77,7 +77,7 @@ def test_key_that_others_could_read_is_closed(tmp_path: Path) -> None:
     identity.ensure(tmp_path, "goni", TODAY)
     (tmp_path / "tls.key").chmod(0o644)
     identity.ensure(tmp_path, "goni", TODAY)
-    assert mode(tmp_path / "tls.key") == 0o600
+    assert mode(tmp_path / "tls.key") == 0o640
 
 
 def good(folder: Path) -> bool:
