@@ -70,7 +70,7 @@
     GET    /health                    Health; well even when the last check failed, which it says
     GET    /status                    versions, slots with their state, channel, what is offered,
                                       what waits for a restart, what failed, the progress, the
-                                      sticks with releases
+                                      sticks with releases, why others of the household go first
     GET    /history                   {"events": [{"at", "what", "version", "words"}]}, newest first
     GET    /events                    the progress as it changes, a JSON object per line, until
                                       nothing runs: {"running", "action", "version", "stage",

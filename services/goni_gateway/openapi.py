@@ -75,6 +75,8 @@ _RESPONSE = _object(
     **_SAMPLING,
 )
 
+_HOUR: Schema = {"type": "integer", "minimum": 0, "maximum": 23}
+
 BODIES: dict[str, Schema] = {
     "chat_completions": _object(
         ("model", "messages"), more=True, messages=_MESSAGES, max_tokens=_TOKENS, **_SAMPLING
@@ -130,6 +132,15 @@ BODIES: dict[str, Schema] = {
         tag=_text(200),
     ),
     "begin_import": _object(("stick", "path"), stick=_text(300), path=_text()),
+    "install_update": _object((), version=_text(30), now={"type": "boolean"}),
+    "roll_back": _object((), now={"type": "boolean"}),
+    "change_updates": _object(
+        (),
+        channel={"type": "string", "enum": ["stable", "beta"]},
+        paused={"type": "boolean"},
+        quiet_from=_HOUR,
+        quiet_until=_HOUR,
+    ),
     "make_folder": _object(("path",), path=_text(2000), space=_SPACE),
     "move_document": _object(
         ("path", "to"), path=_text(2000), to=_text(2000), space=_SPACE, to_space=_SPACE
@@ -151,7 +162,12 @@ BODIES: dict[str, Schema] = {
     ),
 }
 """What the JSON body of each handler holds."""
-BODILESS = frozenset({"sign_out", "create_chat", "reset", "pause_download", "resume_download"})
+BODILESS = frozenset(
+    {
+        *("sign_out", "create_chat", "reset", "pause_download", "resume_download"),
+        *("look_for_updates", "restart_updated"),
+    }
+)
 """Handlers of POST that read no body."""
 _ERROR = _object(
     ("error",),

@@ -127,6 +127,8 @@ async def _status(service: http.Service, given: argparse.Namespace) -> int:
     lines.append(f"checked     {found['checked'] or 'never'}")
     for name, words in (
         ("offered", found["offered"]),
+        ("household", found["waits"]),
+        ("sticks", ", ".join(found["sticks"])),
         ("waits", f"{found['pending']} starts with the next restart" if found["pending"] else ""),
         ("failed", ", ".join(found["failed"])),
         ("trouble", found["trouble"]),

@@ -10,10 +10,10 @@ from pathlib import Path
 from goni_core.errors import Conflict, NotFound
 from goni_update import catalog, trust, version
 from goni_update.catalog import Release
-from goni_update.peers import Nearest, Peers
+from goni_update.peers import Nearest, Nobody, Peers
 from goni_update.source import Folder, Server, Source
 from goni_update.state import State
-from goni_update.trust import Trust
+from goni_update.trust import Refused, Trust
 from goni_update.version import Version
 
 ADDRESS = "GONI_UPDATES"
@@ -61,7 +61,18 @@ def look(
     clock: datetime,
 ) -> Offer:
     """The newest release for this node, or the ``wanted`` one, from ``folder`` or the server."""
-    source = _source(places, peers, folder)
+    try:
+        return _looked(places, state, _source(places, peers, folder), wanted, clock)
+    except Refused:
+        if folder is not None or not peers.sources():
+            raise
+        # It may be a peer that lies.
+        return _looked(places, state, _source(places, Nobody(), None), wanted, clock)
+
+
+def _looked(
+    places: Places, state: State, source: Source, wanted: Version | None, clock: datetime
+) -> Offer:
     mirror = places.folder / "mirror"
     mirror.mkdir(exist_ok=True)
     known = [trust.image_date(places.release)]

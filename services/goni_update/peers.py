@@ -1,10 +1,10 @@
 """Bytes from other nodes of the household, before the line out of the house is used.
 
 A node's mirror is a repository of plain files, so another node is a :class:`Source` like any other;
-how its files come (the mesh's channel) is behind :class:`Peers`. Metadata comes from outside as
-long as that answers, since only there it is fresh. A file's name holds its hash: what a peer sends
-is compared with that at once, so that one that lies costs some time inside of the house and nothing
-else.
+how its files come (the mesh's channel) is behind :class:`Peers`. Only what says what is newest
+comes from outside as long as that answers. A file's name holds its hash: what a peer sends is
+compared with that at once. Metadata of a peer that lies doesn't verify, and is asked for outside
+then. So a lie costs some time inside of the house and nothing else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Protocol
 from goni_core.errors import GoniError, NotFound, Unavailable
 from goni_update.source import Progress, Source
 
+FRESH = ("timestamp.json", ".root.json")
+"""How the names of the files end that say what is newest."""
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +47,15 @@ class Nearest:
         self._peers = peers
 
     def small(self, path: str, limit: int) -> bytes:
+        if path.endswith(FRESH):
+            return self._fresh(path, limit)
+        try:
+            found = self._from_peers(path, limit)
+        except NotFound:
+            found = None
+        return self._outside.small(path, limit) if found is None else found
+
+    def _fresh(self, path: str, limit: int) -> bytes:
         try:
             return self._outside.small(path, limit)
         except Unavailable:

@@ -64,7 +64,7 @@ class Updates:
         self._restarting: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._plugged: tuple[Path, ...] = ()
-        self._waits_since = 0.0
+        self._waits_since, self._waits = 0.0, ""
         places.folder.mkdir(parents=True, exist_ok=True)
         files.sweep(places.folder)
         self.state = state.load(places.folder / "state.json")
@@ -117,6 +117,7 @@ class Updates:
             "staged": staging.staged_release(self.places.folder / "staged"),
             "failed": sorted(map(str, self.state.failed)),
             "slots": self.slots().plain()["slots"],
+            "waits": self._waits,
             "sticks": [sticks.label(one, self.places.sticks) for one in self._plugged],
             "last": [vars(event) for event in self.state.events[:1]],
             "development": bool(root.unrecognized_fields.get(trust.DEVELOPMENT)),
@@ -150,7 +151,7 @@ class Updates:
         """What the timer does, and a stick in ``folder``: check, and apply unless somebody paused
         it or another node of the household goes first.
         """
-        self._waits_since = 0.0
+        self._waits_since, self._waits = 0.0, ""
         if self.state.paused or self.state.pending:
             return {"words": "updates are paused" if self.state.paused else "a restart is due"}
         if folder is None and not self.places.address:
@@ -160,7 +161,7 @@ class Updates:
             return found
         words = await self._turn(version.parse(found["offered"]), by_hand=False)
         if words:
-            self._waits_since = time.monotonic()
+            self._waits_since, self._waits = time.monotonic(), words
             return {**found, "words": words}
         self.begin(wanted=None, now=False, folder=folder, by_hand=False)
         return found

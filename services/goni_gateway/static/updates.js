@@ -20,7 +20,7 @@ function button(words, action, kind = "") {
 
 async function check() {
   say("Looking…");
-  const said = await call("POST", "/api/updates/check", {});
+  const said = await call("POST", "/api/updates/check");
   say(said.offered ? "" : "This is the newest version for this node.");
 }
 
@@ -32,7 +32,7 @@ async function install(restart) {
 
 async function restart() {
   if (!confirm(`Restart into ${now.pending} at once? An answer that is being written would be cut.`)) return;
-  await call("POST", "/api/updates/restart", {});
+  await call("POST", "/api/updates/restart");
   say("The node restarts.");
 }
 
@@ -85,7 +85,9 @@ function show(events) {
   $("offer").hidden = !(now.offered || now.pending);
   $("offered").textContent = now.pending ? `Version ${now.pending} is installed. It starts with the next restart, between ${hour(now.quiet_from)} and ${hour(now.quiet_until)}.` : `Version ${now.offered} can be installed.`;
   $("urgency").textContent = now.urgency;
+  $("waits").textContent = now.waits && `Not yet: ${now.waits}.`;
   $("notes").textContent = now.notes;
+  $("sticks").textContent = now.sticks.length ? `A stick with releases is plugged in: ${now.sticks.join(", ")}` : "";
   $("buttons").replaceChildren(...buttons());
   $("slots").replaceChildren(...now.slots.map(slotView));
   $("history").replaceChildren(...events.map(eventView));
