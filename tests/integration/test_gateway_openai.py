@@ -185,7 +185,7 @@ def test_a_full_context_drops_sources_then_turns_and_says_so(
 
 
 def test_tools_take_their_part_of_the_context(client: openai.OpenAI, behind: StandIn) -> None:
-    behind.context = 400
+    behind.context = 500
     behind.sources = [source(f"{n}.txt", "word " * 100) for n in range(3)]
     tool: Any = {"type": "function", "function": {"name": "x", "description": "word " * 100}}
     plain = client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=20)
