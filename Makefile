@@ -107,8 +107,8 @@ bench-update: setup ## Updates: bytes, time and memory: out/bench/update.json
 	@$(PY) -m tests.bench.update
 
 .PHONY: bench-rag
-bench-rag: setup ## Documents: rightness, speed, separation: out/bench/rag.json and rag.svg
-	@$(PY) -m tests.bench.rag $(if $(QUICK),--quick)
+bench-rag: setup ## Documents: rightness, speed, separation: out/bench/rag.json; ONLY="scale kills"
+	@$(PY) -m tests.bench.rag $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench
 bench: bench-image bench-engine bench-rag bench-update bench-flash ## All benches, as one table (as root, for bench-flash)

@@ -112,6 +112,13 @@ CREATE TABLE arrivals (
 PRAGMA user_version = {VERSION};
 """
 
+OCCURRENCES = """
+CREATE VIRTUAL TABLE temp.occurrences USING fts5vocab (main, lexical, instance)
+"""
+"""Each term's every place: a view of ``lexical`` that each connection has for itself."""
+READER_CACHE_KIB = 16 << 10
+"""The upper pages of the trees, so that a search in a million passages doesn't fetch them anew."""
+
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """The one connection that writes; makes the tables, and the file anew when it is unusable."""
@@ -138,6 +145,7 @@ def is_index(path: Path) -> bool:
 def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that can't write."""
     connection = _connected(path)
+    connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
     connection.execute("PRAGMA query_only = ON")
     return connection
 
@@ -187,6 +195,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
     _load_vec(connection)
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(OCCURRENCES)
     return connection
 
 

@@ -1,10 +1,13 @@
 """Passages with a question's words in them, scored by BM25 over name, heading and text.
 
     question -> content words -> each one's terms in the languages that the owner has, and compounds
-    -> FTS5 for candidates, by owner -> their terms from the index -> scores
+    -> the rare ones' passages (``postings``), by owner -> the promising ones' terms -> scores
 
-FTS5's own bm25 chooses the candidates. The scores are made here, because FTS5 counts over
-everybody's passages, takes a word's variants for several words, and has fixed constants.
+FTS5's own bm25 isn't used: it counts over everybody's passages, takes a word's variants for several
+words, has fixed constants, and reads every passage of every word before it ranks one. Here the
+rarest words choose, as many as are in :data:`~goni_rag.postings.ROWS` passages together, and all of
+them score: what only has the question's common words could hardly win (the idea of MaxScore: Turtle
+and Flood, "Query evaluation: strategies and optimizations", IP&M 1995).
 
 BM25 with fields: Robertson, Zaragoza and Taylor, "Simple BM25 extension to multiple weighted
 fields", CIKM 2004. Variants of a word as one: Pirkola, "The effects of query structure and
@@ -16,11 +19,14 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from goni_rag import words
+import numpy as np
+from numpy.typing import NDArray
+
+from goni_rag import postings, words
+from goni_rag.postings import ROWS, Ids, Postings
 from goni_rag.words import COMPOUNDING
 
 K1 = 1.2
@@ -38,15 +44,11 @@ about words.
 LEAST_PART = 5
 """Letters of a word that is looked for inside compounds."""
 
-MOST_ROWS = 30_000
-"""Passages that FTS5 may have to look at: of a question's words the rarest choose the candidates,
-and all of them score."""
+PROMISING = 600
+"""Passages, at least, whose scores are computed."""
+COMMON = 2
+"""Common words that decide between passages of rare ones where there are too many of these."""
 
-MATCH = """
-SELECT rowid FROM lexical
-WHERE lexical MATCH :match AND rank MATCH 'bm25(2.0, 1.5, 1.0, 0.3)'
-ORDER BY rank LIMIT :depth
-"""
 TERMS = """
 SELECT l.rowid, l.name, l.heading, l.text FROM json_each(:chunks) asked
 CROSS JOIN chunks c ON c.id = asked.value AND c.owner = :owner
@@ -54,7 +56,6 @@ CROSS JOIN lexical l ON l.rowid = c.id
 """
 OWNER = "SELECT id, passages, terms FROM owners WHERE owner = ?"
 SPOKEN = "SELECT EXISTS (SELECT 1 FROM chunks WHERE owner = ? AND language = ?)"
-COUNT = "SELECT doc FROM vocabulary WHERE term = ?"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def question(db: sqlite3.Connection, owners: Sequence[str], query: str) -> Quest
     found = [part for word in content for part in _parts(word, codes or ["en"])][: 2 * MOST_WORDS]
     known = [one for name in owners if (one := owner(db, name))]
     passages = sum(one.passages for one in known)
-    counted = sorted(((_count(db, known, word), word) for word in found), key=lambda one: one[0])
+    lists = [postings.of(db, one.number) for one in known]
+    counted = sorted(((_count(lists, word), word) for word in found), key=lambda one: one[0])
     counts = tuple(count for count, _ in counted)
     rarity = tuple(_rarity(passages, count) for count in counts)
     weights = tuple(_rarity(max(passages, MANY), count) for count in counts)
@@ -119,27 +121,56 @@ def question(db: sqlite3.Connection, owners: Sequence[str], query: str) -> Quest
 
 
 def candidates(db: sqlite3.Connection, name: str, asked: Question, depth: int) -> list[int]:
-    """At most ``depth`` passages of the owner called ``name`` with any of the words."""
+    """At most ``depth`` passages of the owner called ``name`` with any of the words, best first."""
     whose = owner(db, name)
-    match = match_expression(asked, whose.number) if whose else ""
-    if not match:
+    if whose is None or not asked.words:
         return []
-    values = {"match": match, "depth": depth}
-    return [row[0] for row in db.execute(MATCH, values)]
+    near = _promising(postings.of(db, whose.number), asked, max(PROMISING, 2 * depth))
+    found = scores(db, name, asked, near)
+    best = sorted((-score, chunk) for chunk, (score, _) in found.items() if score > 0)
+    return [chunk for _, chunk in best[:depth]]
 
 
-def match_expression(asked: Question, number: int) -> str:
-    """An FTS5 query for any of the words, every one quoted, so that nothing in it is an operator
-    (https://sqlite.org/fts5.html#full_text_query_syntax); "" without any.
-    """
-    chosen = _choosing(asked)
-    terms = [variant for word in chosen for variant in word.variants]
-    parts = [words.trigrams(word.part) for word in chosen if word.part]
-    alternatives = [f'{{name heading text}} : "{number}:{term}"' for term in dict.fromkeys(terms)]
-    alternatives += [
-        'grams : "' + " ".join(f"{number}:{gram}" for gram in part) + '"' for part in parts
-    ]
-    return " OR ".join(alternatives)
+def _promising(lists: Postings, asked: Question, most: int) -> list[int]:
+    """The ``most`` passages that the rare words alone would rank first."""
+    pairs = list(zip(asked.words, asked.rarity, strict=True))
+    rare = _rare(asked)
+    looked_at = sum(asked.counts[: rare or 1])
+    if rare:
+        gains = [_gain(lists, word, rarity) for word, rarity in pairs[:rare]]
+    else:  # all are common: the newest passages with the rarest
+        newest = lists.matching(lists.quoted(asked.words[0].variants), looked_at)
+        gains = [(newest, np.full(len(newest), asked.rarity[0]))]
+    ids, which = np.unique(np.concatenate([ids for ids, _ in gains]), return_inverse=True)
+    together = np.concatenate([gain for _, gain in gains])
+    total: NDArray[np.float64] = np.bincount(which, together, len(ids)).astype(np.float64)
+    if len(ids) > most:
+        base = lists.quoted([term for word, _ in pairs[: rare or 1] for term in word.variants])
+        for word, rarity in pairs[rare or 1 :][:COMMON]:
+            both = lists.matching(f"({base}) AND ({lists.quoted(word.variants)})", looked_at)
+            total[np.isin(ids, both)] += rarity
+    best: list[int] = ids[np.lexsort((-ids, -total))[:most]].tolist()
+    return best
+
+
+def _rare(asked: Question) -> int:
+    """How many of the words, rarest first, are in :data:`ROWS` passages together."""
+    rows = 0
+    for place, count in enumerate(asked.counts):
+        rows += count
+        if rows > ROWS:
+            return place
+    return len(asked.counts)
+
+
+def _gain(lists: Postings, word: Word, rarity: float) -> tuple[Ids, NDArray[np.float64]]:
+    """The passages with ``word``, and what it adds to the score of each, its length aside."""
+    found = lists.occurrences(word.variants)
+    ids, often = found.ids, found.often @ np.array(FIELDS[::-1])
+    if word.part:
+        inside = np.setdiff1d(lists.inside(words.trigrams(word.part)), ids)
+        ids, often = np.append(ids, inside), np.append(often, np.full(len(inside), PART))
+    return ids, rarity * often * (K1 + 1) / (often + K1)
 
 
 def scores(
@@ -152,42 +183,38 @@ def scores(
     whose = owner(db, name)
     if whose is None or not asked.words:
         return {}
-    found = {}
-    for chunk, *fields in db.execute(TERMS, values):
-        found[chunk] = _score(asked, whose.number, [field.split() for field in fields])
-    return found
+    wanted = [[f" {whose.number}:{term} " for term in word.variants] for word in asked.words]
+    return {
+        chunk: _score(asked, wanted, [_apart(field) for field in fields])
+        for chunk, *fields in db.execute(TERMS, values)
+    }
 
 
-def _score(asked: Question, number: int, fields: Sequence[list[str]]) -> tuple[float, float]:
-    counts = [Counter(field) for field in fields]
-    length = len(fields[-1])
+def _apart(terms: str) -> str:
+    """``terms`` so that each has blanks of its own around it: ``str.count`` finds them all."""
+    return f" {terms.replace(' ', '  ')} " if terms else ""
+
+
+def _score(
+    asked: Question, wanted: Sequence[Sequence[str]], fields: Sequence[str]
+) -> tuple[float, float]:
+    text = fields[-1]
+    length = text.count("  ") + bool(text)
     norm = K1 * (1 - B + B * length / asked.mean)
     total = there = 0.0
-    for word, rarity, weight in zip(asked.words, asked.rarity, asked.weights, strict=True):
+    for place, (word, variants) in enumerate(zip(asked.words, wanted, strict=True)):
         often = sum(
-            boost * count.get(f"{number}:{variant}", 0)
-            for boost, count in zip(FIELDS, counts, strict=True)
-            for variant in word.variants
+            boost * field.count(variant)
+            for boost, field in zip(FIELDS, fields, strict=True)
+            if field
+            for variant in variants
         )
-        if not often and word.part:
-            inside = sum(word.part in term for term in counts[-1])
-            often = PART * inside
+        if not often and word.part in text and word.part:
+            often = PART * sum(word.part in term for term in set(text.split()))
         if often:
-            total += rarity * often * (K1 + 1) / (often + norm)
-            there += weight
+            total += asked.rarity[place] * often * (K1 + 1) / (often + norm)
+            there += asked.weights[place]
     return total, there / sum(asked.weights)
-
-
-def _choosing(asked: Question) -> list[Word]:
-    """The rarest words that are in :data:`MOST_ROWS` passages together, at least one."""
-    chosen: list[Word] = []
-    rows = 0
-    for word, count in zip(asked.words, asked.counts, strict=True):
-        rows += count
-        if chosen and count and rows > MOST_ROWS:
-            break
-        chosen.append(word)
-    return chosen
 
 
 def _parts(word: str, codes: Sequence[str]) -> list[Word]:
@@ -204,13 +231,9 @@ def _speaks(db: sqlite3.Connection, name: str, code: str) -> bool:
     return bool(db.execute(SPOKEN, (name, code)).fetchone()[0])
 
 
-def _count(db: sqlite3.Connection, known: Sequence[Owner], word: Word) -> int:
-    """In how many passages of ``known`` the most frequent variant of ``word`` is."""
-    found = [0]
-    for variant in word.variants:
-        rows = [db.execute(COUNT, (f"{one.number}:{variant}",)).fetchone() for one in known]
-        found.append(sum(row[0] for row in rows if row))
-    return max(found)
+def _count(known: Sequence[Postings], word: Word) -> int:
+    """In how many passages of ``known`` the most frequent variant of ``word`` is, about."""
+    return max(sum(lists.count(variant) for lists in known) for variant in word.variants)
 
 
 def _rarity(passages: int, count: int) -> float:

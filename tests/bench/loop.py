@@ -23,7 +23,16 @@ def main() -> None:
     from llama_cpp import Llama  # noqa: PLC0415 - only after its libraries were found
 
     model, texts = sys.argv[1], json.loads(Path(sys.argv[2]).read_text())
-    llama = Llama(model_path=model, embedding=True, n_ctx=512, n_batch=512, verbose=False)
+    cores = len(os.sched_getaffinity(0))
+    llama = Llama(
+        model_path=model,
+        embedding=True,
+        n_ctx=512,
+        n_batch=512,
+        n_threads=cores,
+        n_threads_batch=cores,
+        verbose=False,
+    )
     llama.embed("warm up")
     begun = time.perf_counter()
     for text in texts:

@@ -2,54 +2,69 @@
 
 Vectors are mixtures: two real embeddings (of this repository's own documentation), weighed at
 random, and noise of the mixture's length, so that the nearest of a question lie close together.
-Texts are words drawn by Zipf's law from a vocabulary of 50,000. Rows go in by the statements of
-``goni_rag.store`` without its work per file, which the throughput row measures. Questions are made
-as passages are. The searching process is one of its own: its memory is what search needs.
-
-    python -m tests.bench.scale --search DATABASE QUESTIONS    (what the bench starts itself)
+Texts are words drawn by Zipf's law from a vocabulary of 50,000 without any stop words taken out, so
+that a question's words are in most passages more often than real ones would be. Rows go in by the
+statements of ``goni_rag.store`` without its work per file, which the throughput row measures.
+Questions are made as passages are. The searching process is one of its own, so that its memory is
+what search needs; it and the scan take turns, so that both see the machine as it is just then.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import multiprocessing
 import sqlite3
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goni_core import run
 from goni_core.contract import EMBEDDING_DIMENSIONS
 from goni_rag import database, embed, retrieve
 from goni_rag.semantic import Semantic
+from tests.bench import curves
+from tests.bench.rows import Row, at_percentile, measured, percentile
 
 OWNER = "bench"
 VOCABULARY = 50_000
-WORDS = 30
+WORDS = (20, 60)
+"""The fewest and the most words of a passage."""
+ASKED = (2, 8)
+"""The fewest and the most words of a question."""
+PASSAGES = 20
+"""Passages of a document."""
 BLOCK = 10_000
-QUESTIONS = 50
+QUESTIONS = 100
 NEIGHBOURS = 10
 SEED = 4
 
+MILLION = 1_000_000
+LATENCY, MEMORY, RECALL = 150.0, 1.5e9, 0.97
+"""Targets at a million: milliseconds, bytes, share of the exact result."""
+
+Vectors = NDArray[np.float32]
+
 
 @dataclass(frozen=True)
-class Searched:
-    """What the searching process found: seconds of each whole search and of each by meaning alone,
-    the ids by meaning, and the most bytes of memory it had.
+class Found:
+    """What came of searching: seconds of the first search, which loads what is kept in memory, of
+    each whole search, of each by meaning alone, and of each scan; the share of the scan's nearest
+    that the search by meaning found; the most bytes of memory that the searching process had.
     """
 
+    first: float
     whole: Sequence[float]
     meaning: Sequence[float]
-    ids: Sequence[Sequence[int]]
+    scan: Sequence[float]
+    recall: float
     memory: int
 
 
-def vectors(centres: NDArray[np.float32], count: int, seed: int) -> Iterator[NDArray[np.float32]]:
+def vectors(centres: Vectors, count: int, seed: int) -> Iterator[Vectors]:
     """``count`` unit vectors in blocks."""
     random = np.random.default_rng(seed)
     for start in range(0, count, BLOCK):
@@ -62,44 +77,44 @@ def vectors(centres: NDArray[np.float32], count: int, seed: int) -> Iterator[NDA
         yield mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
 
 
-def texts(count: int, seed: int) -> Iterator[str]:
+def texts(count: int, seed: int, lengths: tuple[int, int] = WORDS) -> Iterator[str]:
     """``count`` lines of words."""
     random = np.random.default_rng(seed)
     odds = (1.0 / np.arange(1, VOCABULARY + 1)).cumsum()
     for start in range(0, count, BLOCK):
-        drawn = np.searchsorted(odds, random.random((min(BLOCK, count - start), WORDS)) * odds[-1])
-        for row in drawn.tolist():
-            yield " ".join(f"w{word}" for word in row)
+        size = random.integers(lengths[0], lengths[1] + 1, min(BLOCK, count - start))
+        drawn = np.searchsorted(odds, random.random(int(size.sum())) * odds[-1])
+        for row in np.split(drawn, size.cumsum()[:-1]):
+            yield " ".join(f"w{word}" for word in row.tolist())
 
 
-def build(path: Path, centres: NDArray[np.float32], count: int) -> None:
+def build(path: Path, centres: Vectors, count: int) -> None:
     """An index of ``count`` passages of one owner at ``path``."""
-    db = database.open_writer(path)
-    db.execute("PRAGMA synchronous = OFF")
-    with database.transaction(db):
-        db.execute(
-            "INSERT INTO owners VALUES (1, ?, ?, ?, ?)", (OWNER, count, WORDS * count, count)
-        )
-        db.execute(
-            "INSERT INTO documents VALUES"
-            " (1, ?, 'a', '', 0, 0, '', '', '', '', 0, 'indexed', '', 0)",
-            (OWNER,),
-        )
+    with closing(database.open_writer(path)) as db:
+        db.execute("PRAGMA synchronous = OFF")
+        with database.transaction(db):
+            db.execute("INSERT INTO owners VALUES (1, ?, ?, 0, ?)", (OWNER, count, count))
+            db.executemany(
+                "INSERT INTO documents VALUES"
+                " (?, ?, ?, 'txt', 0, 0, '', '', '', '', 0, 'indexed', '', 0)",
+                ((one, OWNER, f"{one}.txt") for one in range(1, count // PASSAGES + 2)),
+            )
         lines = texts(count, SEED)
         for number, block in enumerate(vectors(centres, count, SEED)):
-            _insert(db, number * BLOCK + 1, block, [next(lines) for _ in block])
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
+            with database.transaction(db):
+                _insert(db, number * BLOCK + 1, block, [next(lines) for _ in block])
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _insert(
-    db: sqlite3.Connection, first: int, block: NDArray[np.float32], lines: Sequence[str]
-) -> None:
+def _insert(db: sqlite3.Connection, first: int, block: Vectors, lines: Sequence[str]) -> None:
     ids = range(first, first + len(block))
     signs, fine = embed.signs(block), block.astype("<f2")
     db.executemany(
-        "INSERT INTO chunks VALUES (?, 1, ?, ?, 0, '', 0, 0, ?, 'en', 1, 1, ?, NULL)",
-        ((one, OWNER, one, line, one) for one, line in zip(ids, lines, strict=True)),
+        "INSERT INTO chunks VALUES (?, ?, ?, ?, 0, '', 0, 0, ?, 'en', 1, 1, ?, NULL)",
+        (
+            (one, 1 + one // PASSAGES, OWNER, one % PASSAGES, line, one)
+            for one, line in zip(ids, lines, strict=True)
+        ),
     )
     db.executemany(
         "INSERT INTO lexical (rowid, name, heading, text, grams) VALUES (?, '', '', ?, '')",
@@ -116,64 +131,120 @@ def _insert(
         "INSERT INTO fine VALUES (?, ?, ?)",
         ((one, OWNER, row.tobytes()) for one, row in zip(ids, fine, strict=True)),
     )
+    terms = sum(line.count(" ") + 1 for line in lines)
+    db.execute("UPDATE owners SET terms = terms + ?", (terms,))
 
 
-def questions(centres: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[str]]:
-    """Vectors and words of the questions: four words of a passage each."""
+def search(path: Path, centres: Vectors, count: int) -> Found:
+    """Search the index of ``count`` passages at ``path``."""
     asked = np.concatenate(list(vectors(centres, QUESTIONS, SEED + 1)))
-    return asked, [" ".join(line.split()[:4]) for line in texts(QUESTIONS, SEED + 1)]
-
-
-def exact(
-    centres: NDArray[np.float32], count: int, asked: NDArray[np.float32]
-) -> tuple[list[float], list[set[int]]]:
-    """Seconds of one dot-product scan for each question, and the ids that it finds."""
+    lines = texts(QUESTIONS, SEED + 1, ASKED)
     matrix = np.empty((count, EMBEDDING_DIMENSIONS), np.float32)
     for number, block in enumerate(vectors(centres, count, SEED)):
         matrix[number * BLOCK : number * BLOCK + len(block)] = block
-    seconds, found = [], []
-    for one in asked:
-        begun = time.perf_counter()
-        scores = matrix @ one
-        best = np.argpartition(-scores, NEIGHBOURS)[:NEIGHBOURS]
-        seconds.append(time.perf_counter() - begun)
-        found.append({int(place) + 1 for place in best})
-    return seconds, found
+    spawned = multiprocessing.get_context("spawn")
+    ours, theirs = spawned.Pipe()
+    process = spawned.Process(target=_serve, args=(theirs, path))
+    process.start()
+    theirs.close()
+    try:
+        _exact(matrix, asked[0])
+        first, *_ = _asked(ours, asked[0], "w1")
+        rows = []
+        for vector, line in zip(asked, lines, strict=True):
+            scan, right = _exact(matrix, vector)
+            whole, meaning, ids, memory = _asked(ours, vector, line)
+            rows.append((whole, meaning, scan, len(right & set(ids)) / NEIGHBOURS))
+    finally:
+        ours.close()
+        process.join(60)
+    whole, meaning, scan, recall = zip(*rows, strict=True)
+    return Found(first, whole, meaning, scan, sum(recall) / len(recall), memory)
 
 
-def search(path: Path, asked: NDArray[np.float32], lines: Sequence[str]) -> Searched:
-    """Search in a process of its own."""
-    given = path.with_suffix(".npz")
-    np.savez(given, asked=asked, lines=np.array(lines))
-    argv = [sys.executable, "-m", "tests.bench.scale", "--search", path, given]
-    return Searched(**json.loads(run.run(argv, timeout=3600).stdout))
+def _exact(matrix: Vectors, asked: Vectors) -> tuple[float, set[int]]:
+    """Seconds of one dot-product scan, and the ids that it finds."""
+    begun = time.perf_counter()
+    scores = matrix @ asked
+    best = np.argpartition(-scores, NEIGHBOURS)[:NEIGHBOURS]
+    return time.perf_counter() - begun, {int(place) + 1 for place in best}
 
 
-def _search(path: Path, given: Path) -> Searched:
-    with np.load(given) as loaded:
-        asked, lines = loaded["asked"], loaded["lines"].tolist()
-    db, near = database.open_reader(path), Semantic()
-    db.execute("BEGIN")
-    whole, meaning, ids = [], [], []
-    near.search(db, OWNER, asked[0].tobytes(), NEIGHBOURS)  # reads the signs
-    for vector, line in zip(asked, lines, strict=True):
-        begun = time.perf_counter()
-        found = near.search(db, OWNER, vector.tobytes(), NEIGHBOURS)
-        meaning.append(time.perf_counter() - begun)
-        ids.append([one for one, _ in found])
-        begun = time.perf_counter()
-        retrieve.search(db, near, OWNER, line, vector.tobytes(), NEIGHBOURS)
-        whole.append(time.perf_counter() - begun)
+def _asked(
+    there: Connection, vector: Vectors, line: str
+) -> tuple[float, float, Sequence[int], int]:
+    there.send((vector, line))
+    answer: tuple[float, float, Sequence[int], int] = there.recv()
+    return answer
+
+
+def _serve(asking: Connection, path: Path) -> None:
+    """Answer questions until nobody asks any more: seconds of the whole search, of that by meaning,
+    the ids that the latter found, and the most memory until now.
+    """
+    near = Semantic()
+    with closing(database.open_reader(path)) as db:
+        while True:
+            try:
+                vector, line = asking.recv()
+            except EOFError:
+                return
+            db.execute("BEGIN")
+            begun = time.perf_counter()
+            retrieve.search(db, near, OWNER, line, vector.tobytes(), NEIGHBOURS)
+            whole = time.perf_counter() - begun
+            begun = time.perf_counter()
+            found = near.search(db, OWNER, vector.tobytes(), NEIGHBOURS)
+            meaning = time.perf_counter() - begun
+            db.execute("ROLLBACK")
+            asking.send((whole, meaning, [one for one, _ in found], peak()))
+
+
+def peak() -> int:
+    """The most bytes of memory that this process had."""
     status = Path("/proc/self/status").read_text()
     (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-    return Searched(whole, meaning, ids, int(peak) << 10)
+    return int(peak) << 10
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="tests.bench.scale")
-    parser.add_argument("--search", nargs=2, type=Path, required=True, metavar="FILE")
-    print(json.dumps(vars(_search(*parser.parse_args().search))))
+def measure(folder: Path, centres: Vectors, count: int) -> Found:
+    """Build an index of ``count`` passages in ``folder``, search it, and remove it."""
+    path = folder / f"scale-{count}.db"
+    build(path, centres, count)
+    try:
+        return search(path, centres, count)
+    finally:
+        path.unlink()
 
 
-if __name__ == "__main__":
-    main()
+def rows(count: int, found: Found) -> list[Row]:
+    """The figures at ``count`` passages; with targets at a million."""
+    whole, meaning, scan = (
+        [1000 * one for one in some] for some in (found.whole, found.meaning, found.scan)
+    )
+    ratio = percentile(whole, 95) / percentile(scan, 95)
+    near, last = f"{count:,} passages", count == MILLION
+    return [
+        at_percentile(f"{near}: search p95", whole, 95, "ms", target=LATENCY if last else None),
+        at_percentile(f"{near}: by meaning p95", meaning, 95, "ms"),
+        at_percentile(f"{near}: numpy scan p95", scan, 95, "ms"),
+        measured(f"{near}: search / numpy scan", [ratio], "x", target=1.0 if last else None),
+        measured(f"{near}: recall@10", [found.recall], "x", target=RECALL, floor=True),
+        measured(f"{near}: first search", [found.first], "s"),
+        measured(f"{near}: memory", [found.memory], "bytes", target=MEMORY if last else None),
+    ]
+
+
+def picture(curve: Mapping[int, Found]) -> str:
+    """Latency and memory against passages."""
+
+    def line(name: str) -> dict[int, list[float]]:
+        return {size: [1000 * one for one in getattr(found, name)] for size, found in curve.items()}
+
+    times = {"search": line("whole"), "by meaning": line("meaning"), "numpy scan": line("scan")}
+    memory = {"search": {size: [found.memory / 1e6] for size, found in curve.items()}}
+    panels = [
+        curves.Panel("Latency", "ms", times, "passage"),
+        curves.Panel("Memory", "MB", memory, "passage"),
+    ]
+    return curves.picture("Search against passages: median, and up to the 95th percentile", panels)

@@ -19,7 +19,7 @@ import socketserver
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import quote
@@ -113,10 +113,13 @@ def _handler(engine: WordEngine) -> type[BaseHTTPRequestHandler]:
 
 
 class Rag:
-    """A ``goni-rag serve`` process with its sockets in ``base/run`` and state in ``base/state``."""
+    """A ``goni-rag serve`` process with its sockets in ``base/run`` and state in ``base/state``;
+    ``within`` is a command that starts it.
+    """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, within: Sequence[str] = ()) -> None:
         self.base = base
+        self.argv = [*within, *COMMAND, "serve"]
         self.run = base / "run"
         self.folders = base / "state/rag/folders"
         self.run.mkdir(parents=True, exist_ok=True)
@@ -125,8 +128,7 @@ class Rag:
 
     def start(self) -> None:
         (self.run / "rag.sock").unlink(missing_ok=True)
-        argv = [*COMMAND, "serve"]
-        self.process = run.start(argv, env=self.env, output=self.base / "rag.log")
+        self.process = run.start(self.argv, env=self.env, output=self.base / "rag.log")
         transport = httpx.HTTPTransport(uds=str(self.run / "rag.sock"))
         self.http = httpx.Client(transport=transport, base_url="http://rag", timeout=120.0)
         eventually(self._answers)
@@ -180,8 +182,8 @@ class Rag:
 
 
 @contextlib.contextmanager
-def running(base: Path) -> Iterator[Rag]:
-    rag = Rag(base)
+def running(base: Path, within: Sequence[str] = ()) -> Iterator[Rag]:
+    rag = Rag(base, within)
     try:
         yield rag
     finally:

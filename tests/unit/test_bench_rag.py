@@ -9,7 +9,7 @@ from goni_core.contract import EMBEDDING_DIMENSIONS
 from goni_rag import database, library, retrieve, store
 from goni_rag.semantic import Semantic
 from tests import questions
-from tests.bench import leaks, rag, scale
+from tests.bench import crowd, leaks, rag, rag_kills, rag_pace, scale
 
 COUNT = 8_000
 
@@ -21,12 +21,12 @@ def centres() -> np.ndarray:
 
 
 def test_search_at_scale_finds_what_an_exact_scan_finds(centres, tmp_path):
-    found = rag.scaled(tmp_path, centres, COUNT)
+    found = scale.measure(tmp_path, centres, COUNT)
     assert found.recall >= 0.97
-    assert len(found.searched.whole) == len(found.scan) == scale.QUESTIONS
-    assert 0 < found.searched.memory < 1 << 30
-    picture = rag.picture({COUNT: found})
-    assert "8,000 passages" in picture
+    assert len(found.whole) == len(found.scan) == scale.QUESTIONS
+    assert 0 < found.memory < 1 << 30
+    assert "8,000 passages" in scale.picture({COUNT: found})
+    assert not list(tmp_path.glob("scale-*.db"))
 
 
 def test_nobody_sees_anothers_text_while_documents_change_hands(tmp_path):
@@ -59,7 +59,7 @@ def test_wrong_documents_are_counted(tmp_path):
             store.put(db, entry, chunks, [vector] * len(chunks))
     db.close()
     (docs / "b.txt").write_text("Something else.")
-    assert rag.wrong(docs, tmp_path / "index.db") == 2
+    assert rag_kills.wrong(docs, tmp_path / "index.db") == 2
 
 
 def test_the_signs_follow_what_comes_and_goes(tmp_path, centres):
@@ -99,3 +99,27 @@ def test_own_questions_have_their_answers_in_the_documents():
         if one.kind == "exact":
             code = one.text.removeprefix("what is ")
             assert [name for name, text in documents.items() if code in text] == [*one.documents]
+
+
+def test_every_small_file_is_noticed_and_missed(tmp_path):
+    found = {row.figure.partition(": ")[2]: row for row in crowd.rows(tmp_path, 2000)}
+    assert found["not noticed"].ok
+    assert found["still there when they are gone"].ok
+    assert found["memory"].ok
+
+
+def test_a_part_alone_keeps_what_the_others_found(tmp_path):
+    bench = rag.Bench(
+        rag.QUICK, tmp_path, [rag.measured("a", [1], "x"), rag.measured("b", [2], "x")]
+    )
+    rag.keep(bench, tuple(rag.PARTS), tmp_path)
+    part = rag.Bench(rag.QUICK, tmp_path, [rag.measured("b", [3], "x")], {"rag.svg": "<svg/>"})
+    assert [row.value for row in rag.keep(part, ("kills",), tmp_path)] == [1, 3]
+    assert (tmp_path / "rag.svg").read_text() == "<svg/>"
+
+
+def test_pace_has_a_target_on_all_cores_only():
+    slow, fast = rag_pace.Pace([10.0], [20.0]), rag_pace.Pace([19.0, 17.0, 18.0], [20.0] * 3)
+    shown = rag_pace.rows({1: slow, 2: fast})
+    assert [row.ok for row in shown if row.target] == [True]
+    assert "2 cores" in rag_pace.picture({1: slow, 2: fast})

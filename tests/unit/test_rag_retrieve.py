@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from goni_core.contract import EMBEDDING_DIMENSIONS
-from goni_rag import database, embed, lexical, retrieve, store, words
+from goni_rag import database, embed, lexical, postings, retrieve, store, words
 from goni_rag.chunk import Chunk
 from goni_rag.embed import REFUSED
 from goni_rag.retrieve import Candidates, Found
@@ -181,13 +181,10 @@ def test_words_are_found_in_other_forms_and_languages(db, text, query):
 def test_a_match_expression_quotes_every_term(db):
     put(db, "ann", "a.txt", ("heron", None))
     asked = lexical.question(db, ["ann"], 'x" OR "y* NEAR(z) 1:heron')
-    expression = lexical.match_expression(asked, 7)
-    assert expression.count('"7:') == len(asked.words)
-    assert set(expression.split('"')[::2]) <= {
-        "{name heading text} : ",
-        " OR {name heading text} : ",
-        "",
-    }
+    terms = [variant for word in asked.words for variant in word.variants]
+    expression = postings.of(db, 7).quoted(terms)
+    assert expression.count('"7:') == len(terms)
+    assert set(expression.split('"')[::2]) <= {"{name heading text} : (", " OR ", ")"}
 
 
 def test_long_questions_are_bounded(db):
