@@ -18,11 +18,11 @@ from pathlib import Path
 from types import FrameType
 
 from goni_core import preseed as schema
+from goni_core.disks import Disk, present
 from goni_core.errors import BadInput, Forbidden, GoniError
+from goni_core.progress import Bar, JsonLines, Monitor
 from goni_core.run import shown
 from goni_flash import completion, disks, flash, preseed, signature, source, target
-from goni_flash.disks import Disk
-from goni_flash.progress import Bar, JsonLines, Monitor
 
 EXAMPLES = """examples:
   goni-flash --list                                   which disks there are
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif given.help_preseed:
             print(schema.__doc__)
         elif given.list:
-            show(disks.present(), as_json=given.json)
+            show(present(), as_json=given.json)
         elif not given.image:
             made.error("name an IMAGE, or --list")
         else:
@@ -113,12 +113,12 @@ def work(given: argparse.Namespace, monitor: Monitor) -> None:
         )
     answers = preseed.load(given.preseed) if given.preseed else None
     # Named disks are judged before anything is fetched or hashed, which takes long.
-    named = disks.find(given.device, disks.present()) if given.device else None
+    named = disks.find(given.device, present()) if given.device else None
     if named:
         refuse(named, 0, given.serial)
     verified = image_of(given, monitor)
     size = verified.image.size
-    disk = named or choose(disks.present(), size, monitor)
+    disk = named or choose(present(), size, monitor)
     refuse(disk, size, given.serial)
     confirm(disk, monitor, sure=given.yes)
     begun = time.monotonic()

@@ -18,8 +18,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from goni_core.errors import BadInput
+from goni_core.progress import Monitor
 from goni_core.sparse import extent
-from goni_flash.progress import Monitor
 
 RANGE = re.compile(r"\s*(\d{1,12})(?:-(\d{1,12}))?\s*")
 STEP = 1 << 20

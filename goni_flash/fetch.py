@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
 
+from goni_core.disks import amount
 from goni_core.errors import BadInput, DiskFull, GoniError, NotFound, Unavailable
 from goni_core.outside import Fetched, Outside
+from goni_core.progress import Monitor
 from goni_flash import signature, source
-from goni_flash.disks import amount
-from goni_flash.progress import Monitor
 
 TRIES = 6
 PAUSE = 0.5

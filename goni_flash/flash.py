@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 from goni_core.errors import GoniError
-from goni_flash.progress import Monitor
+from goni_core.progress import Monitor
 from goni_flash.source import BLOCK, ZEROS, Buffer, Buffers, Piece, Source, same
 from goni_flash.target import Target
 

@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from goni_core.errors import BadInput, Forbidden, GoniError
+from goni_core.progress import Monitor
 from goni_core.sparse import extent
 from goni_flash import blockmap
-from goni_flash.progress import Monitor
 from goni_flash.source import Compressed, Source
 
 SHIPPED = Path(__file__).with_name("image.crt")

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from goni_core.errors import BadInput, GoniError, NotFound
+from goni_core.progress import Monitor
 from goni_core.sparse import extent
-from goni_flash.progress import Monitor
 
 BLOCK = 4 << 20
 """Bytes of a piece of data at most; pieces begin at multiples of it or where a hole ends."""

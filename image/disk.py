@@ -48,6 +48,12 @@ def write_image(image: Path, target: Path, *, size: int = SIZE) -> None:
     part.replace(target)
 
 
+def blank(target: Path, *, size: int = SIZE) -> None:
+    """A disk of ``size`` bytes with nothing on it."""
+    with target.open("wb") as sink:
+        sink.truncate(size)
+
+
 def _copy_data(source: int, sink: int, size: int) -> None:
     end = 0
     while end < size:

@@ -38,7 +38,8 @@ WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 class Options:
     """What a machine is made of. ``memory`` in MiB, ``disk`` in bytes; ``ports`` maps ports inside
     to loopback ports outside, where 0 takes a free one; ``agent`` brings the test agent in;
-    ``sticks``: :meth:`Machine.plug_in` works.
+    ``sticks``: :meth:`Machine.plug_in` works. ``nvme`` is the size in bytes of a blank internal
+    disk, 0 for none.
     """
 
     memory: int = 2048
@@ -48,6 +49,7 @@ class Options:
     agent: bool = True
     tpm: bool = True
     sticks: bool = False
+    nvme: int = 0
 
 
 class Machine(Guest):
@@ -70,6 +72,8 @@ class Machine(Guest):
         self.options = options or Options()
         self.image = image
         self.boot_seconds = 0.0
+        self.stick_in = True
+        """Whether the disk with the image is there at the next start, or only the internal one."""
         self._process: subprocess.Popen[bytes] | None = None
         self._sockets = Path()
         self._forwards: tuple[qemu.Forward, ...] = ()
@@ -80,6 +84,11 @@ class Machine(Guest):
     def disk(self) -> Path:
         """The raw disk; look at it or damage it only while the machine is off."""
         return self.folder / "disk.raw"
+
+    @property
+    def nvme(self) -> Path:
+        """The raw internal disk, where there is one."""
+        return self.folder / "nvme.raw"
 
     @property
     def running(self) -> bool:
@@ -207,6 +216,8 @@ class Machine(Guest):
                 firmware.fresh_variables(self._variables)
                 shutil.rmtree(self.folder / "tpm", ignore_errors=True)
                 disk.write_image(self.image, self.disk, size=self.options.disk)
+            if self.options.nvme and not self.nvme.exists():
+                disk.blank(self.nvme, size=self.options.nvme)
         except BaseException:
             self._lock.close()
             raise
@@ -234,7 +245,8 @@ class Machine(Guest):
             strings = credentials.write(credentials.agent(), self.folder / "credentials")
         return qemu.Hardware(
             accel=accel.best(),
-            disk=self.disk,
+            disk=self.disk if self.stick_in else None,
+            nvme=self.nvme if self.options.nvme else None,
             variables=self._variables,
             serial=self.console.path,
             qmp=self._sockets / "qmp",

@@ -33,11 +33,12 @@ class Forward:
 @dataclass(frozen=True)
 class Hardware:
     """One virtual machine. ``memory`` in MiB; ``strings`` are files of SMBIOS OEM strings;
-    ``sticks``: it has somewhere to plug them in.
+    ``sticks``: it has somewhere to plug them in. It starts from ``disk``, or from ``nvme``, its
+    internal disk, where there is no other.
     """
 
     accel: Accel
-    disk: Path
+    disk: Path | None
     variables: Path
     serial: Path
     qmp: Path
@@ -48,6 +49,7 @@ class Hardware:
     memory: int = 2048
     cpus: int = 2
     sticks: bool = False
+    nvme: Path | None = None
 
 
 def argv(hardware: Hardware) -> list[str]:
@@ -59,6 +61,7 @@ def argv(hardware: Hardware) -> list[str]:
         "-m", str(hardware.memory),
         *firmware.words(hardware.variables),
         *_disk(hardware.disk),
+        *_nvme(hardware.nvme),
         *_network(hardware.forwards),
         *_ports(hardware),
         *_tpm(hardware.tpm),
@@ -76,12 +79,23 @@ def _safe(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-def _disk(path: Path) -> tuple[str, ...]:
+def _disk(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
     # cache=unsafe drops the guest's flushes. What the guest wrote is in this machine's page cache
     # even when QEMU is killed, because the file is raw: a power cut of the guest loses nothing.
     return (
         "-drive", f"if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file={_safe(path)}",
         "-device", "virtio-blk-pci,drive=disk,serial=goni,bootindex=1",
+    )  # fmt: skip
+
+
+def _nvme(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    return (
+        "-drive", f"if=none,id=nvme,format=raw,cache=unsafe,discard=unmap,file={_safe(path)}",
+        "-device", "nvme,drive=nvme,serial=internal-1,bootindex=2",
     )  # fmt: skip
 
 

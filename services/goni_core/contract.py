@@ -111,12 +111,26 @@
                                       setting/language
 
 ``install.sock`` (goni_install; root, without a network): what only root can do to the disks
+    GET    /health                    Health
+    GET    /disks                     {"disks": [{"name", "path", "bytes", "model", "serial",
+                                      "transport", "contents": [words], "goni": version or "",
+                                      "keeps_data", "refused": why or "", "hint"}]}
+    POST   /install                   {"disk", "confirm": its name as typed, "keep_data",
+                                      "restart"} -> 202 and its progress; 400 not_confirmed,
+                                      403 refused, 409 busy
+    GET    /install                   the progress: {"running", "finished", "disk", "phase",
+                                      "done", "total", "seconds_left", "words", "error", "hint",
+                                      "code"}
+    GET    /events                    the same as it changes, a JSON object per line, until nothing
+                                      runs
     GET    /recovery                  Recovery
     POST   /recovery                  {} -> 201 {"key"}: a new recovery key for the data partition,
                                       written as systemd-cryptenroll does (8 groups of 8 of the
                                       letters cbdefghijklnrtuv, joined by hyphens). It takes the
                                       place of an earlier one, is kept nowhere, and told this once;
-                                      409 not_encrypted
+                                      409 no_own_key
+    POST   /reset                     {"confirm", "again": the node's name as typed, twice}:
+                                      factory reset; the node restarts
 """
 
 from __future__ import annotations

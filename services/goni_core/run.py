@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 PACKAGES = {
     "apt-get": "apt",
     "cmake": "cmake",
+    "cryptsetup": "cryptsetup-bin",
     "curl": "curl",
     "g++": "g++",
     "gcc": "gcc",
@@ -45,8 +46,12 @@ PACKAGES = {
     "dpkg-deb": "dpkg",
     "pkg-config": "pkg-config",
     "qemu-system-x86_64": "qemu-system-x86",
+    "sfdisk": "fdisk",
     "smartctl": "smartmontools",
     "strip": "binutils",
+    "systemd-cryptenroll": "systemd-cryptsetup",
+    "systemd-repart": "systemd-repart",
+    "veritysetup": "cryptsetup-bin",
 }
 """Debian packages of the programs that Goni starts on a build host, for the error's hint."""
 

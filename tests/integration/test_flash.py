@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from goni_core.errors import DiskFull, GoniError
+from goni_core.progress import Monitor
 from goni_flash import flash, source, target
-from goni_flash.progress import Monitor
 from image import flash_wheel
 from tests import disk_image, lying_disk
 from tests.integration import hub

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from goni_core.errors import BadInput, DiskFull, Forbidden, GoniError, NotFound
+from goni_core.progress import Monitor
 from goni_flash import fetch, source
-from goni_flash.progress import Monitor
 from tests.integration import hub
 
 NAME = "goni_1_x86-64.raw"

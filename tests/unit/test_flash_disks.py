@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from goni_core.disks import Disk, amount, parse
 from goni_core.errors import BadInput, GoniError, NotFound
 from goni_flash import disks
 
@@ -40,8 +41,8 @@ def part(**more: Any) -> dict[str, Any]:
     return device(**{"name": "sdb1", "path": "/dev/sdb1", "type": "part", "size": 16 * GB} | more)
 
 
-def parsed(*devices: dict[str, Any]) -> tuple[disks.Disk, ...]:
-    return disks.parse(json.dumps({"blockdevices": devices}).encode())
+def parsed(*devices: dict[str, Any]) -> tuple[Disk, ...]:
+    return parse(json.dumps({"blockdevices": devices}).encode())
 
 
 def codes(found: dict[str, Any], **more: Any) -> list[str]:
@@ -132,7 +133,7 @@ def test_what_is_no_disk_is_refused(name: str, error: type[GoniError]) -> None:
 )
 def test_another_lsblks_words_are_refused(listing: bytes) -> None:
     with pytest.raises(GoniError, match="can't be read"):
-        disks.parse(listing)
+        parse(listing)
 
 
 def test_a_hostile_label_stays_text() -> None:
@@ -142,4 +143,4 @@ def test_a_hostile_label_stays_text() -> None:
 
 @pytest.mark.parametrize(("size", "words"), [(999, "999 B"), (31_914_983_424, "31.9 GB")])
 def test_sizes_are_as_disks_are_sold(size: int, words: str) -> None:
-    assert disks.amount(size) == words
+    assert amount(size) == words

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from goni_core.errors import BadInput, Forbidden, GoniError, NotFound
+from goni_core.progress import Bar, JsonLines, Monitor, bar
 from goni_flash import blockmap, signature, source
-from goni_flash.progress import Bar, JsonLines, Monitor, bar
 from image import bmap, build, keys
 from tests import disk_image
 

@@ -52,6 +52,15 @@ def test_a_comma_in_a_path_stays_part_of_the_path() -> None:
     assert option(words, "-smbios") == ["type=11,path=/c,,d"]
 
 
+def test_the_internal_disk_starts_the_machine_when_the_stick_is_out() -> None:
+    words = qemu.argv(hardware(nvme=Path("/vm/nvme.raw")))
+    devices = option(words, "-device")
+    assert any("virtio-blk-pci" in word and "bootindex=1" in word for word in devices)
+    assert any(word.startswith("nvme,") and "bootindex=2" in word for word in devices)
+    alone = qemu.argv(hardware(disk=None, nvme=Path("/vm/nvme.raw")))
+    assert not [word for word in option(alone, "-device") if "virtio-blk-pci" in word]
+
+
 def test_only_smm_code_may_write_the_firmware_variables() -> None:
     words = qemu.argv(hardware())
     assert option(words, "-machine") == ["q35,smm=on,vmport=off"]

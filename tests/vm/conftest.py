@@ -59,6 +59,7 @@ def machines(image: Path, request: pytest.FixtureRequest) -> Iterator[MachineFac
     if request.session.testsfailed == failures:
         for machine in made:
             machine.disk.unlink(missing_ok=True)
+            machine.nvme.unlink(missing_ok=True)
 
 
 def keep_evidence(machine: Machine) -> None:

@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 
-from goni_flash.disks import amount
+from goni_core.disks import amount
 
 PAUSE = 0.2
 """Seconds between two lines at least."""
