@@ -104,6 +104,8 @@ BODIES: dict[str, Schema] = {
     "begin_household": _object(
         ("name", "node_name", "password"), name=_NODE, node_name=_NODE, password=_PASSWORD
     ),
+    "join_household": _object(("address", "code"), address=_text(260), code=_text(100)),
+    "leave_household": _object(("name",), name=_NODE),
     "add_node": _object(
         ("address", "pin", "name", "password"),
         address=_text(260),
@@ -151,7 +153,9 @@ BODIES: dict[str, Schema] = {
     ),
 }
 """What the JSON body of each handler holds."""
-BODILESS = frozenset({"sign_out", "create_chat", "reset", "pause_download", "resume_download"})
+BODILESS = frozenset(
+    {"sign_out", "create_chat", "reset", "pause_download", "resume_download", "offer_node"}
+)
 """Handlers of POST that read no body."""
 _ERROR = _object(
     ("error",),

@@ -19,7 +19,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 
 from goni_gateway import openapi, service
-from tests.integration import gateway_node, household
+from tests.integration import gateway_node, household, mesh_node
 from tests.integration.gateway_node import Node
 from tests.integration.household import Household
 from tests.models import write_reciting_model
@@ -34,9 +34,12 @@ GROWTH = 200 << 20
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
-    models = {"recites": write_reciting_model}
-    with household.running(tmp_path_factory.mktemp("node"), models) as made:
+    folder, models = tmp_path_factory.mktemp("node"), {"recites": write_reciting_model}
+    with household.running(folder, models) as made:
+        mesh = mesh_node.Node(folder)
         yield made
+        mesh.end()
+        assert "Traceback" not in mesh.log
 
 
 @pytest.fixture(scope="module")
