@@ -1,4 +1,5 @@
-"""``goni-firstboot serve``: the wizard as a service, until the node belongs to somebody.
+"""``goni-firstboot serve``: the wizard as a service, until the node belongs to somebody; then
+``goni-firstboot screen`` shows how the node is.
 
 Asks the gateway first and ends at once when the node is set up. Otherwise it makes a PIN, shows it
 on the screens, and serves the wizard on the HTTPS socket that systemd holds; when the summary is
@@ -10,34 +11,36 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import hashlib
 import logging
+import signal
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from systemd import daemon
 
-from goni_core import fields, files, paths
+from goni_core import fields, paths
 from goni_core import log as logs
 from goni_core import serve as serving
 from goni_core.errors import BadInput, GoniError, Unavailable, exit_with
 from goni_core.http import Service
-from goni_firstboot import addresses, consoles, form, pin, protection, texts
-from goni_firstboot.pages import Pages
+from goni_firstboot import addresses, consoles, fingerprint, health, kept, pin, steps, texts
+from goni_firstboot.answers import Store
+from goni_firstboot.door import Door
 from goni_firstboot.screen import View
 from goni_firstboot.sessions import Sessions
+from goni_firstboot.step import Services
 from goni_firstboot.wizard import Wizard
 
 log = logging.getLogger(__name__)
 
 GATEWAY_S = 120.0
 """Seconds that the gateway may take to answer at start."""
-LOOK_S = 3.0
-"""Seconds between two looks at the node's addresses."""
+LOOK_S, HEALTH_S = 1.0, 10.0
+"""Seconds between two looks at what the screen shows, while the node is set up and afterwards."""
 END_S = 6.0
 """Seconds that open connections may take to end once the node is set up."""
 
@@ -56,8 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     logs.setup()
     arguments = _parser().parse_args(argv)
+    work = _serve if arguments.command == "serve" else _screen
     try:
-        asyncio.run(_serve(arguments))
+        asyncio.run(work(arguments))
     except GoniError as error:
         exit_with(error)
     return 0
@@ -71,12 +75,42 @@ async def _serve(arguments: argparse.Namespace) -> None:
             await set_up(gateway, options(arguments))
             return
         # A power cut may have come between the gateway's answer and this file.
-        keep_name(owned_as)
+        kept.keep_name(owned_as)
         log.info("the node is set up already")
         # Without this, systemd takes an early end of a notifying service for a failure.
         daemon.notify("READY=1")
     finally:
         await gateway.close()
+
+
+async def _screen(arguments: argparse.Namespace) -> None:
+    """Show how a node is that is set up, until the service is stopped."""
+    services = tuple(
+        Service(name, path)
+        for name, path in (
+            ("the engine", paths.engine_socket()),
+            ("the document search", paths.rag_socket()),
+            ("the gateway", paths.gateway_socket()),
+            ("the household service", paths.mesh_socket()),
+        )
+    )
+    certificate = _credential("tls.crt", arguments.certificate)
+    language = Store(paths.state_dir("firstboot")).language
+    screens = consoles.Screens(() if arguments.screen else consoles.find(), arguments.screen)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    async def look() -> View:
+        said = health.words(await health.asked(services), texts.load(language))
+        shown = fingerprint.of(certificate)
+        name, at = socket.gethostname(), await current_addresses()
+        return View(name, at, None, shown.digits, shown.words, said, language)
+
+    daemon.notify("READY=1")
+    await keep_painting(screens, look, stop, HEALTH_S)
+    for service in services:
+        await service.close()
 
 
 async def setup_name(gateway: Service) -> str | None:
@@ -98,19 +132,30 @@ async def setup_name(gateway: Service) -> str | None:
 async def set_up(gateway: Service, given: Options) -> None:
     """Show the PIN and serve the wizard until it is done or the service is stopped."""
     number = pin.new()
-    words = texts.load()
-    gate = pin.Gate(number, time.monotonic)
-    sessions = Sessions(time.monotonic)
-    wizard = Wizard(gate, sessions, gateway, Pages(words), protection.look, keep_name)
+    services = Services(
+        gateway,
+        Service("the engine", paths.engine_socket()),
+        Service("the household service", paths.mesh_socket()),
+        Service("the disk service", paths.install_socket()),
+    )
+    door = Door(pin.Gate(number, time.monotonic), Sessions(time.monotonic))
+    store = Store(paths.state_dir("firstboot"))
+    wizard = Wizard(door, services, steps.row(services), store, kept.keep_name)
     found = () if given.screen else consoles.find()
-    screens = consoles.Screens(found, words, given.screen)
-    view = View(socket.gethostname(), (), number, short_fingerprint(given.certificate))
+    screens = consoles.Screens(found, given.screen)
+    shown = fingerprint.of(given.certificate)
+
+    async def look(*, ready: str | None = None) -> View:
+        name, at = ready or socket.gethostname(), await current_addresses()
+        typed, now = (None, "") if ready else (number, wizard.now())
+        return View(name, at, typed, shown.digits, shown.words, now, wizard.language)
+
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(keep_painting(screens, view, wizard.done))
+        tasks.create_task(keep_painting(screens, look, wizard.done, LOOK_S))
         tasks.create_task(serve_until_done(wizard, given))
+    await services.close()
     if wizard.node_name is not None:
-        ready = View(wizard.node_name, await current_addresses(), None, view.fingerprint)
-        await asyncio.to_thread(screens.show, ready)
+        await asyncio.to_thread(screens.show, await look(ready=wizard.node_name))
 
 
 async def serve_until_done(wizard: Wizard, given: Options) -> None:
@@ -132,14 +177,18 @@ async def serve_until_done(wizard: Wizard, given: Options) -> None:
         await served
 
 
-async def keep_painting(screens: consoles.Screens, view: View, done: asyncio.Event) -> None:
-    """Show ``view`` with the addresses that the node has at each moment, until ``done``."""
+async def keep_painting(
+    screens: consoles.Screens,
+    look: Callable[[], Awaitable[View]],
+    done: asyncio.Event,
+    pause: float,
+) -> None:
+    """Show what ``look`` sees, every ``pause`` seconds until ``done``."""
     while not done.is_set():
-        now = View(view.name, await current_addresses(), view.pin, view.fingerprint)
         # Never abandoned half-way: an old page must not come after the last one.
-        await asyncio.to_thread(screens.show, now)
+        await asyncio.to_thread(screens.show, await look())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(done.wait(), LOOK_S)
+            await asyncio.wait_for(done.wait(), pause)
 
 
 async def current_addresses() -> tuple[str, ...]:
@@ -150,39 +199,10 @@ async def current_addresses() -> tuple[str, ...]:
         return ()
 
 
-def keep_name(name: str) -> None:
-    """Leave ``name`` where the unit that sets the hostname finds it."""
-    if not form.is_label(name):
-        log.warning("the node's name can't be a hostname")
-        return
-    try:
-        folder = paths.state_dir("firstboot")
-        folder.mkdir(parents=True, exist_ok=True)
-        files.sweep(folder)
-        if not (folder / "hostname").exists() or (folder / "hostname").read_text() != f"{name}\n":
-            files.write(folder / "hostname", f"{name}\n".encode(), mode=0o644)
-    except OSError as error:
-        log.warning("the hostname can't be kept: %s", error.strerror)
-
-
-def short_fingerprint(certificate: Path) -> str:
-    """The first eight bytes of the certificate's SHA-256, as browsers write it."""
-    try:
-        der = ssl.PEM_cert_to_DER_cert(certificate.read_text("ascii"))
-    except (OSError, ValueError) as error:
-        raise GoniError("the certificate can't be read", hint="run goni-mesh identity") from error
-    return hashlib.sha256(der).digest()[:8].hex(":").upper()
-
-
 def options(arguments: argparse.Namespace) -> Options:
     """The command's options, with what systemd hands over where none was given."""
-    certificate = arguments.certificate or paths.credential("tls.crt")
-    key = arguments.key or paths.credential("tls.key")
-    if certificate is None or key is None:
-        raise BadInput(
-            "there is no certificate",
-            hint="pass the credentials tls.crt and tls.key, or --certificate and --key",
-        )
+    certificate = _credential("tls.crt", arguments.certificate)
+    key = _credential("tls.key", arguments.key)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except OSError as error:  # SSLError is one
@@ -191,6 +211,16 @@ def options(arguments: argparse.Namespace) -> Options:
             hint="run goni-mesh identity",
         ) from error
     return Options(_socket(arguments.listen), certificate, key, arguments.screen)
+
+
+def _credential(name: str, given: Path | None) -> Path:
+    path = given or paths.credential(name)
+    if path is None:
+        raise BadInput(
+            "there is no certificate",
+            hint="pass the credentials tls.crt and tls.key, or --certificate and --key",
+        )
+    return path
 
 
 def _socket(listen: str | None) -> socket.socket:
@@ -215,7 +245,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--listen", metavar="HOST:PORT", help="instead of systemd's socket")
     serve.add_argument("--certificate", type=Path, metavar="FILE", help="PEM")
     serve.add_argument("--key", type=Path, metavar="FILE", help="PEM")
-    serve.add_argument("--screen", type=Path, metavar="FILE", help="a file instead of consoles")
+    screen = commands.add_parser("screen", help="show on the screen how the node is, once set up")
+    screen.add_argument("--certificate", type=Path, metavar="FILE", help="PEM")
+    for command in (serve, screen):
+        words = "a file instead of consoles"
+        command.add_argument("--screen", type=Path, metavar="FILE", help=words)
     return parser
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goni_core import files
-from goni_firstboot import screen
+from goni_firstboot import screen, texts
 from goni_firstboot.texts import Texts
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,8 @@ class Screens:
     With ``file`` (tests, programs) the page goes there instead and no console is touched.
     """
 
-    def __init__(self, consoles: tuple[Console, ...], texts: Texts, file: Path | None) -> None:
+    def __init__(self, consoles: tuple[Console, ...], file: Path | None) -> None:
         self._consoles = consoles
-        self._texts = texts
         self._file = file
         self._shown: screen.View | None = None
         self._painted: dict[bool, float] = {}
@@ -87,7 +86,7 @@ class Screens:
         self._shown = view
         if self._file is not None:
             if changed:
-                files.write(self._file, screen.plain(view, self._texts).encode())
+                files.write(self._file, screen.plain(view, texts.load(view.language)).encode())
             return
         for virtual, pause in REPAINT_S.items():
             if changed or now - self._painted.get(virtual, -pause) >= pause:
@@ -97,7 +96,7 @@ class Screens:
     def _paint(self, consoles: list[Console], view: screen.View) -> None:
         for console in consoles:
             try:
-                paint(console, view, self._texts)
+                paint(console, view, texts.load(view.language))
             except OSError as error:
                 # Once per console: a repaint every few seconds must not fill the log.
                 if console.device not in self._silent:
@@ -105,15 +104,15 @@ class Screens:
                 self._silent.add(console.device)
 
 
-def paint(console: Console, view: screen.View, texts: Texts) -> None:
+def paint(console: Console, view: screen.View, words: Texts) -> None:
     """Write ``view`` to one console; OSError when it can't be opened or doesn't drain in time."""
     # Not the controlling terminal, and never waiting for a line's other end.
     handle = os.open(console.device, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
     try:
         if console.virtual:
-            page = screen.terminal(view, texts, _size(handle), unicode=speaks_unicode())
+            page = screen.terminal(view, words, _size(handle), unicode=speaks_unicode())
         else:
-            page = screen.plain(view, texts)
+            page = screen.plain(view, words)
         _write_all(handle, page.encode())
     finally:
         os.close(handle)

@@ -1,8 +1,9 @@
 """The wizard's pages, rendered on the node, complete in one response each.
 
-The style sheet is inside every page and allowed by its hash: the last page is delivered while the
-listening socket changes hands, so it must not need a second request. No script, no picture from
-elsewhere, nothing kept by a cache.
+Style sheet and script are inside every page and allowed by their hashes: the last page is delivered
+while the listening socket changes hands, so it must not need a second request. Every page does its
+work without the script, which moves progress bars, prints the sheet and finds the time zone.
+No picture from elsewhere, nothing kept by a cache.
 """
 
 from __future__ import annotations
@@ -18,14 +19,23 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from goni_firstboot import codes
 from goni_firstboot.texts import Texts
 
-STYLE = (resources.files("goni_firstboot") / "static" / "page.css").read_text("utf-8")
-STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+def _hash(text: str) -> str:
+    """``text`` as a source expression of a content security policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+STATIC = resources.files("goni_firstboot") / "static"
+STYLE = (STATIC / "page.css").read_text("utf-8")
+SCRIPT = (STATIC / "page.js").read_text("utf-8")
 HEADERS = {
     "content-security-policy": (
-        f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src data:; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; "
+        "connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -39,10 +49,9 @@ HEADERS = {
 
 
 class Pages:
-    """Renders the templates with one language's texts."""
+    """Renders the templates, each page in the language of the texts that it is given."""
 
-    def __init__(self, texts: Texts) -> None:
-        self.texts = texts
+    def __init__(self) -> None:
         self._templates = Environment(
             loader=PackageLoader("goni_firstboot"),
             autoescape=True,
@@ -50,19 +59,24 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        # The sheet is ours, and its hash only fits when it isn't escaped.
-        self._templates.globals.update(t=texts, style=Markup(STYLE))  # noqa: S704
+        # Both are ours, and their hashes only fit when they aren't escaped.
+        self._templates.globals.update(
+            style=Markup(STYLE),  # noqa: S704
+            script=Markup(SCRIPT),  # noqa: S704
+            code=codes.picture,
+        )
 
     def page(
         self,
         template: str,
+        texts: Texts,
         *,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         **values: object,
     ) -> HTMLResponse:
         """``templates/<template>.html`` filled in."""
-        html = self._templates.get_template(f"{template}.html").render(**values)
+        html = self._templates.get_template(f"{template}.html").render(t=texts, **values)
         return HTMLResponse(html, status_code=status, headers=headers)
 
 

@@ -7,28 +7,34 @@ line for programs: ``goni-setup: address=https://10.0.2.15/ pin=123456``.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
-import segno
-
+from goni_firstboot import codes
 from goni_firstboot.addresses import url
-from goni_firstboot.texts import Texts
+from goni_firstboot.texts import DEFAULT, Texts
 
 PREPARE = "\x1b%G\x1b[0m\x1b[?25l\x1b[9;0]\x1b[H\x1b[2J"
 """UTF-8, no colours, no cursor, never blank, start on an empty page (console_codes(4))."""
-QUIET = 2
-"""Modules of light margin; the standard asks for four, cameras are content with two."""
 GAP = 3
+SPELT = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "…": "..."}
+)
 
 
 @dataclass(frozen=True)
 class View:
-    """What there is to say. ``pin`` is None once the node is set up."""
+    """What there is to say. ``pin`` is None once the node is set up; ``words`` say the fingerprint
+    of its certificate, ``now`` what is happening.
+    """
 
     name: str
     addresses: tuple[str, ...]
     pin: str | None
     fingerprint: str
+    words: str = ""
+    now: str = ""
+    language: str = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -41,14 +47,24 @@ class Size:
 
 def lines(view: View, texts: Texts) -> list[str]:
     """The page, line by line."""
-    heading = texts("screen.heading", product=texts("product"), subtitle=texts("subtitle").lower())
+    heading = texts("screen.heading", product=texts("product"), subtitle=texts("subtitle"))
     page = [heading, "", texts("screen.node", name=view.name)]
-    page += [texts("screen.fingerprint", fingerprint=view.fingerprint), ""]
+    page += [texts("screen.fingerprint", fingerprint=view.fingerprint)]
+    page += [texts("screen.words", words=part) for part in _halves(view.words)]
+    page += ["", texts("screen.now", now=view.now), ""] if view.now else [""]
     if not view.addresses:
         return [*page, texts("screen.waiting"), *_pin(view, texts)]
     page.append(texts("screen.ready" if view.pin is None else "screen.setup"))
     page += [texts("screen.url", url=address) for address in urls(view)]
+    if view.pin is None:
+        return page
     return [*page, "", texts("screen.warning"), texts("screen.own"), *_pin(view, texts)]
+
+
+def ascii_of(line: str) -> str:
+    """``line`` for screens that know ASCII only, as typewriters spelt it."""
+    spelt = unicodedata.normalize("NFKD", line.translate(SPELT))
+    return "".join(one for one in spelt if one.isascii())
 
 
 def urls(view: View) -> list[str]:
@@ -58,7 +74,7 @@ def urls(view: View) -> list[str]:
 
 def plain(view: View, texts: Texts) -> str:
     """The page for a serial console or a file."""
-    page = ["", *lines(view, texts), ""]
+    page = ["", *map(ascii_of, lines(view, texts)), ""]
     if view.pin is not None and view.addresses:
         page.append(f"goni-setup: address={url(view.addresses[0])} pin={view.pin}")
     return "".join(f"{line}\r\n" for line in page)
@@ -66,21 +82,16 @@ def plain(view: View, texts: Texts) -> str:
 
 def terminal(view: View, texts: Texts, size: Size, *, unicode: bool) -> str:
     """The page for a terminal, with everything needed to paint it afresh."""
-    page = lines(view, texts)
+    page = lines(view, texts) if unicode else [ascii_of(line) for line in lines(view, texts)]
     if unicode and view.addresses and view.pin is not None:
         page = with_code(page, code(url(view.addresses[0])), size)
     return PREPARE + "\r\n".join(line[: size.columns - 1] for line in page[: size.rows - 1])
 
 
 def code(address: str) -> list[str]:
-    """``address`` as a QR code, two modules to a character; light is lit, as on a dark screen."""
+    """``address`` as a QR code."""
     # Upper case needs fewer modules, and neither scheme nor address minds (RFC 3986, 6.2.2.1).
-    symbol = segno.make(address.upper(), error="l", micro=False)
-    rows = [[not dark for dark in row] for row in symbol.matrix_iter(border=QUIET)]
-    if len(rows) % 2:
-        rows.append([False] * len(rows[0]))
-    pairs = zip(rows[::2], rows[1::2], strict=True)
-    return ["".join(_half(*cell) for cell in zip(*pair, strict=True)) for pair in pairs]
+    return codes.halves(address.upper())
 
 
 def with_code(page: list[str], symbol: list[str], size: Size) -> list[str]:
@@ -96,12 +107,15 @@ def with_code(page: list[str], symbol: list[str], size: Size) -> list[str]:
     return [line.ljust(width) + part for line, part in zip(left, right, strict=True)]
 
 
+def _halves(words: str) -> list[str]:
+    """Two lines, each short enough to stand beside a code."""
+    each = words.split()
+    middle = (len(each) + 1) // 2
+    return [" ".join(part) for part in (each[:middle], each[middle:]) if part]
+
+
 def _pin(view: View, texts: Texts) -> list[str]:
     if view.pin is None:
         return []
     # Two groups of three: read at a glance, typed with or without the space.
     return ["", texts("screen.pin", pin=f"{view.pin[:3]} {view.pin[3:]}")]
-
-
-def _half(upper: bool, lower: bool) -> str:
-    return {(True, True): "█", (True, False): "▀", (False, True): "▄"}.get((upper, lower), " ")

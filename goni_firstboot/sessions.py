@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-LIFE_S = 3600.0
+LIFE_S = 86_400.0
+"""Seconds without a request: a phone that fell asleep in between types no PIN again."""
 MOST = 16
 """Browsers at a time; the one that was idle for longest makes room."""
 
@@ -34,6 +35,12 @@ class Sessions:
             return False
         self._ends[token] = self._clock() + LIFE_S
         return True
+
+    @property
+    def open_ones(self) -> int:
+        """How many there are."""
+        self._forget()
+        return len(self._ends)
 
     def _forget(self) -> None:
         now = self._clock()

@@ -1,8 +1,9 @@
 """Install what only the tests need: ``python -m image.clients``, after ``image.setup``.
 
 Other people's clients, by which the front door is tested: a browser from Debian, OpenAI's client
-for Node from npm, and the command-line client ``llm`` in an environment of its own, since it wants
-other versions of the packages in ``.venv``. Does nothing twice.
+for Node and axe-core (accessibility) from npm, and the command-line client ``llm`` in an
+environment of its own, since it wants other versions of the packages in ``.venv``. Does nothing
+twice.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ NODE = Path("out/cache/node")
 NODE_PIN = "openai@6.9.0"
 """It has no dependencies, so that this pins all there is. Its authors support Node 20 and newer; it
 passes on Debian 12's 18 too."""
+AXE = Path("out/cache/axe")
+AXE_PIN = "axe-core@4.14.1"
+AXE_SCRIPT = AXE / "node_modules/axe-core/axe.min.js"
 
 
 def make_llm() -> None:
@@ -43,15 +47,24 @@ def make_llm() -> None:
 
 def make_node() -> None:
     """OpenAI's client for Node in :data:`NODE`."""
-    stamp = NODE / "goni-key"
-    if stamp.exists() and stamp.read_text() == NODE_PIN:
+    _from_npm(NODE, NODE_PIN)
+
+
+def make_axe() -> None:
+    """axe-core, which finds what keeps people out of a page, in :data:`AXE`."""
+    _from_npm(AXE, AXE_PIN)
+
+
+def _from_npm(folder: Path, pin: str) -> None:
+    stamp = folder / "goni-key"
+    if stamp.exists() and stamp.read_text() == pin:
         return
-    _says(NODE_PIN)
-    shutil.rmtree(NODE, ignore_errors=True)
-    NODE.mkdir(parents=True)
+    _says(pin)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     quiet = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--silent")
-    stream(["npm", "install", "--prefix", NODE, *quiet, NODE_PIN], timeout=900)
-    files.write(stamp, NODE_PIN.encode())
+    stream(["npm", "install", "--prefix", folder, *quiet, pin], timeout=900)
+    files.write(stamp, pin.encode())
 
 
 def _says(pin: str) -> None:
@@ -64,6 +77,7 @@ def main() -> None:
         install_packages([*PACKAGES, *missing])
         make_llm()
         make_node()
+        make_axe()
     except GoniError as error:
         exit_with(error)
 

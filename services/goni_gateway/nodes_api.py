@@ -48,6 +48,7 @@ async def list_nodes(request: Request) -> Response:
     if person.is_owner:
         near = fields.objects(await mesh.call("GET", "/nearby"), "nodes", most=MOST)
         shown["waiting"] = [_waiting(one) for one in near if one.get("state") == "waiting"]
+        shown["offer"] = status.get("offer")
     return JSONResponse(shown)
 
 
@@ -55,6 +56,34 @@ async def begin_household(request: Request) -> Response:
     """A household with this node as its first; the answer has the code to write down, this once."""
     body = await _owners(request, {"name", "node_name", "password"})
     return await _changed(request, body, lambda mesh: _call(mesh, "/household", body), 201)
+
+
+async def offer_node(request: Request) -> Response:
+    """Let an owner elsewhere take this node in, by the PIN in the answer."""
+    await callers.signed_in_owner(request)
+    return JSONResponse(await gateway.of(request).mesh.call("POST", "/offer"), status_code=201)
+
+
+async def join_household(request: Request) -> Response:
+    """Join by a code that another node has made; the answer has the words to compare."""
+    await callers.signed_in_owner(request)
+    body = await bodies.read_json(request, limit=web.JSON_LIMIT)
+    fields.only(body, {"address", "code"})
+    return JSONResponse(await _call(gateway.of(request).mesh, "/join", body), status_code=201)
+
+
+async def leave_household(request: Request) -> Response:
+    """Forget the household, with a new key; ``name`` is its name, so that no slip does this. The
+    other nodes still list this one until it is removed there.
+    """
+    await callers.signed_in_owner(request)
+    name = await bodies.text_of(request, "name", longest=LONGEST_NAME)
+    mesh = gateway.of(request).mesh
+    status = await mesh.call("GET", "/status")
+    if name != status.get("household"):
+        raise BadInput("name must be the household's", code="not_confirmed")
+    await mesh.call("POST", "/leave", json={})
+    return JSONResponse({"left": True})
 
 
 async def add_node(request: Request) -> Response:
@@ -160,4 +189,7 @@ ROUTES = [
     Route("/api/nodes/invitation", withdraw_node, methods=["DELETE"]),
     Route("/api/nodes/{node}/remove", remove_node, methods=["POST"]),
     Route("/api/household", begin_household, methods=["POST"]),
+    Route("/api/household/offer", offer_node, methods=["POST"]),
+    Route("/api/household/join", join_household, methods=["POST"]),
+    Route("/api/household/leave", leave_household, methods=["POST"]),
 ]

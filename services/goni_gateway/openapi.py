@@ -106,6 +106,8 @@ BODIES: dict[str, Schema] = {
     "begin_household": _object(
         ("name", "node_name", "password"), name=_NODE, node_name=_NODE, password=_PASSWORD
     ),
+    "join_household": _object(("address", "code"), address=_text(260), code=_text(100)),
+    "leave_household": _object(("name",), name=_NODE),
     "add_node": _object(
         ("address", "pin", "name", "password"),
         address=_text(260),
@@ -165,7 +167,7 @@ BODIES: dict[str, Schema] = {
 BODILESS = frozenset(
     {
         *("sign_out", "create_chat", "reset", "pause_download", "resume_download"),
-        *("look_for_updates", "restart_updated"),
+        *("look_for_updates", "restart_updated", "offer_node"),
     }
 )
 """Handlers of POST that read no body."""

@@ -35,7 +35,7 @@ examples:
   goni-mesh found "Our home" --node-name kitchen
   goni-mesh offer                                 on the new node: shows a PIN
   goni-mesh pair 192.168.1.20 --name attic        on a node of the household: asks for it
-  goni-mesh invite --name cellar                  for a node that is not at hand
+  goni-mesh invite --name cellar                  for a node that is not at hand; or --pin
   goni-mesh join 192.168.1.10                     on that node: asks for the code
   goni-mesh remove attic
   goni-mesh peers --json
@@ -150,7 +150,8 @@ def _pair(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _invite(asked: argparse.Namespace) -> dict[str, Any]:
-    return call("POST", "/invite", {"name": asked.name, "password": ask("Owner's password")})
+    body = {"name": asked.name, "short": asked.pin}
+    return call("POST", "/invite", {**body, "password": ask("Owner's password")})
 
 
 def _join(asked: argparse.Namespace) -> dict[str, Any]:
@@ -216,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (pair, join):
         command.add_argument("address", metavar="HOST[:PORT]")
     invite = commands.add_parser("invite", help="make a code by which one node can join")
+    invite.add_argument("--pin", action="store_true", help="a PIN, for a node that is near")
     for command in (pair, invite):
         command.add_argument("--name", required=True, help="what the new node is called")
     remove = commands.add_parser("remove", help="remove a node for good")

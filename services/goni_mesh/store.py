@@ -34,6 +34,9 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
+        # Before SQLite makes it, and its log with the same rights.
+        path.touch(mode=0o600)
+        path.chmod(0o600)
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
@@ -43,7 +46,6 @@ class Store:
         if version == 0:
             script = f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
             self._database.executescript(script)
-        path.chmod(0o600)
 
     def close(self) -> None:
         with self._lock:

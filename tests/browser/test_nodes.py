@@ -49,9 +49,9 @@ def test_a_node_is_added_by_its_pin_and_removed(browser: Browser, two: list[Whol
 
     pin = second.mesh.ask("POST", "/offer", status=201)["pin"]
     eventually(lambda: mesh_node.reachable("127.0.0.1", second.mesh.pairing))
-    page.get_by_label("Its address").fill(f"127.0.0.1:{second.mesh.pairing}")
-    page.get_by_label("PIN on its screen").fill(f"{pin[:3]} {pin[3:]}")
     add = page.locator("#add")
+    add.get_by_label("Its address").fill(f"127.0.0.1:{second.mesh.pairing}")
+    add.get_by_label("PIN on its screen").fill(f"{pin[:3]} {pin[3:]}")
     add.get_by_label("What to call it").fill("attic")
     add.get_by_label("The household's password").fill("not the word")
     add.get_by_role("button", name="Add").click()

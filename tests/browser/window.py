@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Playwright, Request
 
+from image.clients import AXE_SCRIPT
+
 PROGRAM = Path("/usr/bin/chromium")
 WORDS = (
     "--disable-gpu",
@@ -23,6 +25,8 @@ WORDS = (
 SIZES = {"desk": (1280, 800), "phone": (360, 740)}
 SCREENSHOTS = Path("out/screenshots")
 PATIENCE_MS = 120_000
+SERIOUS = ("serious", "critical")
+"""What axe-core may not find: https://github.com/dequelabs/axe-core, "impact"."""
 TELL_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation",
     (event) => goniViolation(`${event.violatedDirective}: ${event.blockedURI}`));
@@ -42,7 +46,15 @@ def launched(playwright: Playwright) -> Browser:
 class Window:
     """One window on the node at ``origin``; :attr:`complaints` is what went wrong in it."""
 
-    def __init__(self, browser: Browser, origin: str, state: Any = None) -> None:
+    def __init__(
+        self,
+        browser: Browser,
+        origin: str,
+        state: Any = None,
+        *,
+        locale: str = "en-GB",
+        zone: str = "",
+    ) -> None:
         self.complaints: list[str] = []
         self._origin = origin
         # The certificate is the node's own; a person would compare its fingerprint.
@@ -50,7 +62,8 @@ class Window:
             base_url=origin,
             ignore_https_errors=True,
             storage_state=state,
-            locale="en-GB",
+            locale=locale,
+            timezone_id=zone or None,
             color_scheme="light",
             viewport=_viewport("desk"),
         )
@@ -77,6 +90,24 @@ class Window:
             beyond = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
             self.page.screenshot(path=SCREENSHOTS / f"{name}-{size}.png", full_page=True)
             assert beyond <= 0, f"{name} is {beyond} pixels too wide for a {size}"
+        self.page.set_viewport_size(_viewport("desk"))
+
+    def look_closely(self, name: str) -> None:
+        """As :meth:`look`, and axe-core finds nothing serious, on a desk and on a phone."""
+        self.look(name)
+        if not AXE_SCRIPT.exists():
+            pytest.fail(f"there is no {AXE_SCRIPT}; make clients installs it")
+        # Through the debugger, to which the page's content security policy doesn't apply.
+        self.page.evaluate(AXE_SCRIPT.read_text("utf-8"))
+        for size in SIZES:
+            self.page.set_viewport_size(_viewport(size))
+            found = self.page.evaluate("axe.run().then((said) => said.violations)")
+            serious = [
+                f"{one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes']]}"
+                for one in found
+                if one["impact"] in SERIOUS
+            ]
+            assert not serious, f"{name} on a {size}: {serious}"
         self.page.set_viewport_size(_viewport("desk"))
 
     def check(self, *, refused: Sequence[int] = ()) -> None:

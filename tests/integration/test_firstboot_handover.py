@@ -8,20 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests import setup_walk
 from tests.integration.firstboot_node import Node, running
-
-FORM = {
-    "node_name": "kitchen",
-    "owner_name": "Ada",
-    "password": "correct horse",
-    "password_again": "correct horse",
-}
 
 
 @pytest.fixture
@@ -30,18 +24,18 @@ def node(tmp_path: Path) -> Iterator[Node]:
         yield made
 
 
-def post(browser: httpx.Client, node: Node, path: str, form: dict[str, str]) -> httpx.Response:
-    return browser.post(path, data=form, headers={"Origin": node.url})
+def posting(browser: httpx.Client, node: Node) -> setup_walk.Post:
+    return lambda path, form: browser.post(path, data=form, headers={"Origin": node.url})
 
 
-def test_owner_is_made_and_the_same_socket_goes_on_answering(node: Node) -> None:
+def test_owner_is_made_and_the_same_socket_goes_on_answering(
+    node: Node, record_property: Callable[[str, object], None]
+) -> None:
     node.gateway()
     wizard = node.wizard()
     pin = node.pin()
     with node.browser() as browser:
-        assert post(browser, node, "/", {"pin": pin}).headers["location"] == "/setup"
-        done = post(browser, node, "/setup", FORM)
-        assert "kitchen is yours" in done.text
+        setup_walk.walk(posting(browser, node), pin)
         delivered = time.monotonic()
     with node.browser() as browser:
         later = browser.get("/v1/models", follow_redirects=True)
@@ -49,8 +43,10 @@ def test_owner_is_made_and_the_same_socket_goes_on_answering(node: Node) -> None
     # No connection was refused in between, and it is the gateway that answers now.
     assert later.status_code == 401
     assert later.json()["error"]["code"]
-    assert answered - delivered < 5.0
-    assert wizard.wait(5) == 0
+    # Seconds on an idle machine are below 2; here another test may hold the processor.
+    record_property("handover_seconds", round(answered - delivered, 2))
+    assert answered - delivered < 30.0
+    assert wizard.wait(60) == 0
     assert (node.folder / "state/firstboot/hostname").read_text() == "kitchen\n"
     shown = node.screen.read_text()
     assert "This node is set up" in shown
@@ -58,31 +54,30 @@ def test_owner_is_made_and_the_same_socket_goes_on_answering(node: Node) -> None
     for output in (shown, node.log("goni_firstboot"), node.log("goni_gateway")):
         assert pin not in output
         assert f"{pin[:3]} {pin[3:]}" not in output
-        assert "correct horse" not in output
+        assert setup_walk.PASSWORD not in output
 
 
 def test_browser_that_holds_its_connection_does_not_hold_up_the_handover(node: Node) -> None:
     node.gateway()
     wizard = node.wizard()
     with node.browser() as browser, socket.create_connection(node.listening.getsockname()[:2]):
-        post(browser, node, "/", {"pin": node.pin()})
-        assert post(browser, node, "/setup", FORM).status_code == 200
+        setup_walk.walk(posting(browser, node), node.pin())
         ended = time.monotonic()
-        assert wizard.wait(10) == 0
-        assert time.monotonic() - ended < 5.0
+        assert wizard.wait(60) == 0
+        # An idle connection is kept for 30 s otherwise.
+        assert time.monotonic() - ended < 25.0
 
 
 def test_wizard_ends_at_once_on_a_node_that_is_set_up(node: Node) -> None:
     node.gateway()
     first = node.wizard()
     with node.browser() as browser:
-        post(browser, node, "/", {"pin": node.pin()})
-        post(browser, node, "/setup", FORM)
-    assert first.wait(10) == 0
+        setup_walk.walk(posting(browser, node), node.pin())
+    assert first.wait(60) == 0
     (node.folder / "state/firstboot/hostname").unlink()
     node.screen.unlink()
     again = node.wizard()
-    assert again.wait(20) == 0
+    assert again.wait(60) == 0
     # No PIN was made, and the name that a power cut may have lost is back.
     assert not node.screen.exists()
     assert (node.folder / "state/firstboot/hostname").read_text() == "kitchen\n"
@@ -93,7 +88,7 @@ def test_each_start_has_a_new_pin(node: Node) -> None:
     wizard = node.wizard()
     first = node.pin()
     wizard.terminate()
-    assert wizard.wait(20) == 0
+    assert wizard.wait(60) == 0
     node.screen.unlink()
     node.wizard()
     # One in a million that they are the same by chance.
@@ -106,7 +101,7 @@ def test_wizard_waits_for_a_gateway_that_is_still_starting(node: Node) -> None:
     assert not node.screen.exists()
     node.gateway()
     with node.browser() as browser:
-        assert post(browser, node, "/", {"pin": node.pin()}).status_code == 303
+        setup_walk.type_pin(posting(browser, node), node.pin())
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,11 @@ def node(served: tuple[Node, StandIn]) -> Node:
 
 
 def test_nothing_is_accepted_on_the_web_until_set_up(fresh: Node) -> None:
-    assert fresh.control("GET", "/setup").json() == {"complete": False, "node_name": ""}
+    assert fresh.control("GET", "/setup").json() == {
+        "complete": False,
+        "node_name": "",
+        "owner": "",
+    }
     with fresh.client() as client, pytest.raises(httpx.TransportError):
         client.get("/", timeout=1)
 

@@ -19,10 +19,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 
 from goni_gateway import openapi, service
-from tests.integration import gateway_node, household
+from tests.integration import gateway_node, household, mesh_node, update_node
 from tests.integration.gateway_node import Node
 from tests.integration.household import Household
 from tests.models import write_reciting_model
+from tests.releases import Publisher
 
 EXAMPLES = 8
 """Of each operation; more of them is a matter of patience, not of another test."""
@@ -34,9 +35,16 @@ GROWTH = 200 << 20
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
-    models = {"recites": write_reciting_model}
-    with household.running(tmp_path_factory.mktemp("node"), models) as made:
+    folder, models = tmp_path_factory.mktemp("node"), {"recites": write_reciting_model}
+    publisher = Publisher(tmp_path_factory.mktemp("updates") / "builder")
+    publisher.folder.mkdir()
+    publisher.start()
+    updating = update_node.Node(folder, publisher.first_root).make()
+    with updating.up(), household.running(folder, models) as made:
+        mesh = mesh_node.Node(folder)
         yield made
+        mesh.end()
+        assert "Traceback" not in mesh.log
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import plistlib
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,31 @@ def test_an_owner_lets_a_node_in_and_out_and_a_member_only_looks(two: list[Whole
     assert len(owner.get("/api/nodes").json()["nodes"]) == 1
     eventually(lambda: not second.mesh.sees(first.mesh))
     assert not first.mesh.sees(second.mesh)
+
+
+def test_a_node_that_was_set_up_joins_leaves_and_joins_again(two: list[Whole]) -> None:
+    first, second = two
+    found(first)
+    second.gateway.set_up()
+    browser = second.gateway.signed_in()
+    owner = first.gateway.signed_in()
+    pin = browser.post("/api/household/offer").json()["pin"]
+    assert browser.get("/api/nodes").json()["offer"]["pin"] == pin
+    eventually(lambda: mesh_node.reachable("127.0.0.1", second.mesh.pairing))
+    body = {"address": f"127.0.0.1:{second.mesh.pairing}", "pin": pin, "name": "attic"}
+    assert owner.post("/api/nodes", json={**body, "password": OWNER["password"]}).status_code == 201
+    # Nobody of its own comes into the household; its owner had the same name and is told apart.
+    eventually(lambda: len(owner.get("/api/nodes").json()["nodes"]) == 2)
+    time.sleep(5)  # more than two looks at the accounts
+    people = [one["name"] for one in owner.get("/api/people").json()["people"]]
+    assert people == [OWNER["name"]]
+    before = second.mesh.id
+    second.trust()
+    browser = second.gateway.signed_in()
+    assert browser.post("/api/household/leave", json={"name": "Other"}).status_code == 400
+    assert browser.post("/api/household/leave", json={"name": "Home"}).status_code == 200
+    assert second.mesh.ask("GET", "/status")["state"] == "alone"
+    assert second.mesh.id != before
 
 
 def test_guessing_the_households_word_is_slowed_down(two: list[Whole]) -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from goni_firstboot import consoles, texts
+from goni_firstboot import consoles
 from goni_firstboot.consoles import Console, Screens
 from goni_firstboot.screen import View
 
-WORDS = texts.load()
 VIEW = View("goni", ("10.0.2.15",), "123456", "AB:CD")
 
 
@@ -57,7 +56,7 @@ def test_machine_without_consoles_has_none(tmp_path: Path) -> None:
 
 def test_serial_console_gets_the_page(terminal: tuple[int, Path]) -> None:
     seen, device = terminal
-    Screens((Console(device, virtual=False),), WORDS, None).show(VIEW)
+    Screens((Console(device, virtual=False),), None).show(VIEW)
     assert b"goni-setup: address=https://10.0.2.15/ pin=123456" in os.read(seen, 4096)
 
 
@@ -65,7 +64,7 @@ def test_virtual_console_gets_a_fresh_page_without_the_line_for_programs(
     terminal: tuple[int, Path],
 ) -> None:
     seen, device = terminal
-    Screens((Console(device, virtual=True),), WORDS, None).show(VIEW)
+    Screens((Console(device, virtual=True),), None).show(VIEW)
     page = os.read(seen, 8192)
     assert page.startswith(b"\x1b%G")
     assert b"123 456" in page
@@ -74,7 +73,7 @@ def test_virtual_console_gets_a_fresh_page_without_the_line_for_programs(
 
 def test_unchanged_page_is_not_written_again_at_once(terminal: tuple[int, Path]) -> None:
     seen, device = terminal
-    screens = Screens((Console(device, virtual=False),), WORDS, None)
+    screens = Screens((Console(device, virtual=False),), None)
     screens.show(VIEW)
     os.read(seen, 8192)
     screens.show(VIEW)
@@ -98,7 +97,7 @@ def test_console_that_takes_nothing_is_passed_over_in_time(
     stuck, gone = Console(device, virtual=False), Console(tmp_path / "gone", virtual=False)
     started = time.monotonic()
     with caplog.at_level(logging.WARNING):
-        screens = Screens((stuck, gone), WORDS, None)
+        screens = Screens((stuck, gone), None)
         screens.show(VIEW)
         screens.show(View("goni", (), "123456", "AB:CD"))
     assert time.monotonic() - started < 2.0
@@ -111,7 +110,7 @@ def test_console_that_takes_nothing_is_passed_over_in_time(
 
 
 def test_file_is_a_screen_too(tmp_path: Path) -> None:
-    screens = Screens((), WORDS, tmp_path / "screen")
+    screens = Screens((), tmp_path / "screen")
     screens.show(VIEW)
     assert "pin=123456" in (tmp_path / "screen").read_text()
     screens.show(View("goni", ("10.0.2.15",), None, "AB:CD"))

@@ -1,87 +1,131 @@
-"""The setup form: what is taken, and what each field's fault is."""
+"""What is typed into the steps' forms: what is taken, and what each field's fault is."""
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+import asyncio
+from pathlib import Path
 
 import pytest
 
 from goni_core.errors import BadInput
-from goni_firstboot import form
+from goni_core.http import Service
+from goni_firstboot import form, texts, zones
+from goni_firstboot.answers import Answers
+from goni_firstboot.step import Again, Memory, Outcome, Step, Visit
+from goni_firstboot.steps.language import Language
+from goni_firstboot.steps.name import Name
+from goni_firstboot.steps.owner import Owner, faults
+from goni_firstboot.steps.recovery import confirms
 
-GOOD = {
-    "node_name": "kitchen",
-    "owner_name": "Ada",
-    "password": "correct horse",
-    "password_again": "correct horse",
-}
-
-
-def test_good_answers_have_no_fault() -> None:
-    answers = form.answers(form.decode(urlencode(GOOD).encode()))
-    assert (answers.node_name, answers.owner_name, answers.password) == (
-        "kitchen",
-        "Ada",
-        "correct horse",
-    )
-    assert answers.faults == {}
+PASSWORD = "correct horse"
+KEY = "cbdefghi-jklnrtuv-cbdefghi-jklnrtuv-cbdefghi-jklnrtuv-cbdefghi-vutrnlkj"
 
 
-def test_names_are_tidied_and_passwords_are_not() -> None:
-    answers = form.answers(
-        {
-            "node_name": "  Kitchen ",
-            "owner_name": " Zoe\u0308   of  Hill ",
-            "password": "  spaces  ",
-            "password_again": "  spaces  ",
-        }
-    )
-    assert answers.node_name == "kitchen"
-    assert answers.owner_name == "Zoë of Hill"
-    assert answers.password == "  spaces  "
-    assert answers.faults == {}
+def taken(step: Step, **typed: str) -> Outcome:
+    visit = Visit(Answers(), texts.load(), Memory())
+    return asyncio.run(step.take(visit, typed))
+
+
+def test_names_are_tidied() -> None:
+    answered = taken(Name(), node_name="  Kitchen ")
+    assert isinstance(answered, Answers)
+    assert answered.node_name == "kitchen"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("", "node_name_missing"),
+        ("-kitchen", "node_name_bad"),
+        ("kitchen-", "node_name_bad"),
+        ("my.kitchen", "node_name_bad"),
+        ("küche", "node_name_bad"),
+        ("a" * 64, "node_name_bad"),
+        ("kitchen\nlocalhost", "node_name_bad"),
+    ],
+)
+def test_bad_node_name_is_a_fault(name: str, fault: str) -> None:
+    said = taken(Name(), node_name=name)
+    assert isinstance(said, Again)
+    assert said.faults == {"node_name": fault}
 
 
 @pytest.mark.parametrize(
     ("field", "value", "fault"),
     [
-        ("node_name", "", "node_name_missing"),
-        ("node_name", "-kitchen", "node_name_bad"),
-        ("node_name", "kitchen-", "node_name_bad"),
-        ("node_name", "my.kitchen", "node_name_bad"),
-        ("node_name", "küche", "node_name_bad"),
-        ("node_name", "a" * 64, "node_name_bad"),
-        ("node_name", "kitchen\nlocalhost", "node_name_bad"),
-        ("owner_name", "  ", "owner_name_missing"),
-        ("owner_name", "a" * 61, "owner_name_long"),
-        ("owner_name", "Ada\u202egnp", "owner_name_bad"),
-        ("owner_name", "Ada\x1b[2J", "owner_name_bad"),
+        ("name", "", "owner_name_missing"),
+        ("name", "a" * 61, "owner_name_long"),
+        ("name", "Ada\u202egnp", "owner_name_bad"),
+        ("name", "Ada\x1b[2J", "owner_name_bad"),
         ("password", "", "password_missing"),
         ("password", "seven77", "password_short"),
         ("password", "x" * 201, "password_long"),
         ("password", "eight\x00888", "password_bad"),
     ],
 )
-def test_bad_value_is_a_fault_of_its_field(field: str, value: str, fault: str) -> None:
-    given = {**GOOD, field: value}
-    if field == "password":
-        given["password_again"] = value
-    assert form.answers(given).faults == {field: fault}
+def test_bad_owner_is_a_fault_of_its_field(field: str, value: str, fault: str) -> None:
+    name = value if field == "name" else "Ada"
+    password = value if field == "password" else PASSWORD
+    where = "owner_name" if field == "name" else "password"
+    assert faults(name, password, password) == {where: fault}
 
 
 def test_second_password_must_be_there_and_the_same() -> None:
-    differs = form.answers({**GOOD, "password_again": "another horse"})
-    missing = form.answers({**GOOD, "password_again": ""})
-    assert differs.faults == {"password_again": "password_again_differs"}
-    assert missing.faults == {"password_again": "password_again_missing"}
+    assert faults("Ada", PASSWORD, "another") == {"password_again": "password_again_differs"}
+    assert faults("Ada", PASSWORD, "") == {"password_again": "password_again_missing"}
 
 
-def test_missing_fields_are_all_named() -> None:
-    assert set(form.answers({}).faults) == {"node_name", "owner_name", "password"}
+def test_owners_faults_never_send_a_password_back(tmp_path: Path) -> None:
+    step = Owner(Service("the gateway", tmp_path / "none"))
+    said = taken(step, owner_name=" Zoe\u0308   of  Hill ", password="short")
+    assert isinstance(said, Again)
+    assert said.typed == {"owner_name": "Zoë of Hill"}
 
 
-def test_password_is_not_in_the_answers_representation() -> None:
-    assert "horse" not in repr(form.answers(GOOD))
+@pytest.mark.parametrize("zone", ["", "Europe/Atlantis", "../../etc/passwd", "US/Pacific"])
+def test_zone_that_is_not_in_the_list_is_refused(zone: str) -> None:
+    said = taken(Language(), language="en", time_zone=zone)
+    assert isinstance(said, Again)
+    assert said.faults == {"time_zone": "time_zone_missing"}
+
+
+@pytest.mark.parametrize("language", ["", "xx", "../en", "en.yaml"])
+def test_language_without_a_file_is_refused(language: str) -> None:
+    said = taken(Language(), language=language, time_zone="UTC")
+    assert isinstance(said, Again)
+    assert said.faults == {"language": "language_missing"}
+
+
+@pytest.mark.parametrize(
+    ("header", "zone"),
+    [
+        ("de-AT,de;q=0.8", "Europe/Vienna"),
+        ("de", "Europe/Berlin"),
+        ("en-US,en;q=0.9", "America/New_York"),
+        ("en", "Europe/London"),
+        ("eo", "UTC"),
+        ("", "UTC"),
+    ],
+)
+def test_time_zone_is_guessed_from_what_the_browser_prefers(header: str, zone: str) -> None:
+    rows = zones.table()
+    assert zones.guess(header, rows) == zone
+    assert zone in zones.names(rows)
+
+
+def test_without_a_table_of_zones_there_is_utc(tmp_path: Path) -> None:
+    assert zones.table(tmp_path / "none") == ()
+    assert zones.names(()) == ["UTC"]
+
+
+@pytest.mark.parametrize("typed", ["vutrnlkj", " VUTR nlkj ", "vutrnlkj-"])
+def test_last_group_is_known_however_it_is_written(typed: str) -> None:
+    assert confirms(typed, KEY)
+
+
+@pytest.mark.parametrize("typed", ["", "cbdefghi", "vutrnlk", KEY, "vutrnlkj\u0301"])
+def test_another_group_does_not_confirm(typed: str) -> None:
+    assert not confirms(typed, KEY)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import segno
 
@@ -9,7 +11,15 @@ from goni_firstboot import screen, texts
 from goni_firstboot.screen import Size, View
 
 WORDS = texts.load()
-SETUP = View("goni", ("192.168.178.123", "2001:db8::5"), "012345", "AB:CD:EF:01:23:45:67:89")
+EIGHT = "elephant curtain mountain dolphin diamond lobster lantern kitten"
+SETUP = View(
+    "goni",
+    ("192.168.178.123", "2001:db8::5"),
+    "012345",
+    "AB:CD:EF:01:23:45:67:89",
+    EIGHT,
+    "step 3 of 7: Network",
+)
 WAITING = View("goni", (), "012345", "AB:CD")
 READY = View("kitchen", ("10.0.2.15",), None, "AB:CD")
 
@@ -24,6 +34,9 @@ def test_setup_page_says_everything_that_is_needed() -> None:
         "https://goni.local/",
         "PIN:          012 345",
         "AB:CD:EF:01:23:45:67:89",
+        "elephant curtain mountain dolphin\n",
+        "diamond lobster lantern kitten\n",
+        "Now:          step 3 of 7: Network",
     ):
         assert wanted in page
 
@@ -49,6 +62,19 @@ def test_serial_page_is_ascii_and_ends_with_the_line_for_programs() -> None:
     assert "\x1b" not in page
     last = page.splitlines()[-1]
     assert last == "goni-setup: address=https://192.168.178.123/ pin=012345"
+
+
+@pytest.mark.parametrize("language", texts.languages())
+def test_every_line_leaves_room_for_the_code(language: str) -> None:
+    assert max(map(len, screen.lines(SETUP, texts.load(language)))) <= 51
+
+
+def test_german_is_spelt_out_where_there_is_only_ascii() -> None:
+    german, view = texts.load("de"), dataclasses.replace(READY, now="Küche größer …")
+    small = screen.terminal(view, german, Size(80, 25), unicode=False)
+    for page in (screen.plain(view, german), small):
+        assert page.isascii()
+        assert "Kueche groesser ..." in page
 
 
 def test_line_for_programs_waits_for_an_address() -> None:

@@ -197,6 +197,28 @@ def test_the_web_page_gets_the_households_certificate_and_keeps_its_key(make: Ma
         assert handshake(first.folder, root, name) == "TLSv1.3"
 
 
+def test_the_web_page_is_found_by_the_nodes_addresses_in_the_house(make: Make) -> None:
+    first = make("a")
+    found(first)
+    root = str(first.joined().founding.body["root"])
+    addresses = ["192.168.1.20", "8.8.8.8", "fe80::1", "2001:db8::1"]
+
+    def named(*given: str) -> str:
+        issuer = first.issuer()
+        return identity.ensure(first.folder, "kitchen", TODAY, issuer, given).reason
+
+    assert named(*addresses)
+    # What the root may not vouch for is left out, or browsers would refuse all of it.
+    for name in ("192.168.1.20", "fe80::1", "127.0.0.1", "kitchen.local"):
+        assert handshake(first.folder, root, name) == "TLSv1.3"
+    for name in ("8.8.8.8", "2001:db8::1", "192.168.1.21"):
+        with pytest.raises(ssl.SSLCertVerificationError):
+            handshake(first.folder, root, name)
+    # An address that went is no reason for a new certificate, one that came is.
+    assert named() == ""
+    assert "name" in named("192.168.1.21")
+
+
 def test_a_browser_that_trusts_the_root_is_shown_no_name_outside_the_house(make: Make) -> None:
     first = make("a")
     found(first)

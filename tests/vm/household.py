@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,11 @@ import openai
 import requests
 
 from image.machine import Machine
+from tests import setup_walk
 from tests.documents import Planted
 from tests.models import write_tiny_chat_model
+from tests.setup_walk import OWNER, PASSWORD
 
-OWNER = "Ada"
-PASSWORD = "correct horse battery"
-NODE_NAME = "kitchen"
 SETUP_LINE = r"goni-setup: address=https://\S+ pin=(\d{6})"
 PATIENCE = 900.0
 """Seconds for one request: the machine may be emulated."""
@@ -61,15 +61,13 @@ class Household:
         return f"{(int(self.pin()) + 1) % 1_000_000:06d}"
 
     def set_up(self) -> None:
-        """Type the PIN, name the node, make the owner."""
+        """Type the PIN and go through the steps, as setup_walk types them."""
         browser = self.browser()
-        said = browser.post(f"{self.url}/", data={"pin": self.pin()}, timeout=PATIENCE)
-        assert said.status_code == 200, said.text
-        form = {"node_name": NODE_NAME, "owner_name": OWNER}
-        form |= {"password": PASSWORD, "password_again": PASSWORD}
-        said = browser.post(f"{self.url}/setup", data=form, timeout=PATIENCE)
-        assert said.status_code == 200, said.text
-        assert f"{NODE_NAME} is yours" in said.text
+
+        def post(path: str, typed: Mapping[str, str]) -> requests.Response:
+            return browser.post(f"{self.url}{path}", data=typed, timeout=PATIENCE)
+
+        setup_walk.walk(post, self.pin())
 
     def signed_in(self) -> requests.Session:
         browser = self.browser()

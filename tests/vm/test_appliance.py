@@ -15,7 +15,8 @@ import pytest
 from image import build, disk, keys
 from image.machine import Machine
 from tests.documents import PLANTED, Planted
-from tests.vm.household import NODE_NAME, PATIENCE, Household
+from tests.setup_walk import NODE_NAME
+from tests.vm.household import PATIENCE, Household
 
 EFI = "/sys/firmware/efi/efivars"
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"

@@ -35,7 +35,8 @@ function ask(node) {
   $("removing").showModal();
 }
 
-function aboutOf({ state, household }) {
+function aboutOf({ state, household, words }) {
+  if (state === "member" && words) return `The household “${household}”. Words of this node's last pairing: ${words}.`;
   if (state === "member") return `The household “${household}”.`;
   return state === "removed" ? "This node was removed from its household." : "This node belongs to no household.";
 }
@@ -68,7 +69,10 @@ async function look() {
   $("fingerprint").textContent = all.fingerprint;
   $("trust-link").href = `http://${location.hostname}/`;
   if (!owner) return;
-  $("begin").hidden = all.state !== "alone";
+  $("begin").hidden = $("wait").hidden = all.state !== "alone";
+  $("leave").hidden = all.state !== "removed";
+  $("offer").textContent = all.offer?.pin ? `${all.offer.pin.slice(0, 3)} ${all.offer.pin.slice(3)}` : "";
+  $("show-pin").hidden = Boolean(all.offer?.pin);
   $("more").hidden = all.state !== "member";
   $("inviting").hidden = !all.inviting;
   if (!all.inviting) $("code").hidden = true;
@@ -116,6 +120,14 @@ function ownersPart() {
     $("recovery-key").textContent = recovery;
     $("recovery").hidden = false;
   });
+  $("show-pin").onclick = () => call("POST", "/api/household/offer").then(() => look(), (error) => say(error.message));
+  working($("join"), async () => {
+    const { words } = await call("POST", "/api/household/join", { address: $("join-address").value.trim(), code: $("join-code").value });
+    $("joined-name").textContent = "This node has joined.";
+    $("words").textContent = words;
+    $("joined").hidden = false;
+  });
+  working($("leave"), () => call("POST", "/api/household/leave", { name: $("left").value }));
   working($("remove"), async () => {
     const { id, name } = leaving;
     await call("POST", `/api/nodes/${id}/remove`, { name, password: $("remove-password").value });
