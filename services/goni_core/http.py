@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from yarl import URL
@@ -52,6 +52,17 @@ class NoConnection(Unavailable):
     """Nobody accepted the connection: nothing of the request has arrived, it may be sent again."""
 
 
+class Sink(Protocol):
+    """Where a body goes that is poured."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no more should come for now."""
+
+    async def drain(self) -> None:
+        """Wait until it is not :attr:`full`."""
+
+
 class Incoming:
     """A response whose body is read as it comes. Whoever opened it closes it, which ends the
     request on the other side too.
@@ -83,8 +94,69 @@ class Incoming:
         while block := await self.read():
             yield block
 
+    async def pour(self, take: Callable[[bytes], None], into: Sink) -> None:
+        """Give ``take`` the rest of the body as it comes, in the callback that reads it: no task is
+        woken for it. Reading stops for as long as ``into``, where it goes, is full. Raises what
+        ``take`` raised, and as :meth:`read`.
+        """
+        body, pipe = self._response.content, self._response.connection
+        if body.at_eof():
+            return
+        tap = _Tap(body, take, into)
+        while body._buffer:
+            tap.append(await self.read())
+        if (broken := body.exception()) is not None:
+            raise self._service.unreachable(broken) from broken
+        body._buffer = tap  # type: ignore[assignment]  # aiohttp has no callback for it
+        ended = asyncio.ensure_future(body.wait_eof())
+        try:
+            while not ended.done():
+                stopped = asyncio.ensure_future(tap.stopped.wait())
+                await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                stopped.cancel()
+                if tap.failure is not None:
+                    raise tap.failure
+                if tap.stopped.is_set() and pipe is not None and pipe.protocol is not None:
+                    pipe.protocol.pause_reading()
+                    await into.drain()
+                    tap.stopped.clear()
+                    pipe.protocol.resume_reading()
+            ended.result()
+        except aiohttp.ClientError as error:
+            raise self._service.unreachable(error) from error
+        finally:
+            ended.cancel()
+            await asyncio.gather(ended, return_exceptions=True)
+
     async def close(self) -> None:
         self._response.close()
+
+
+class _Tap:
+    """In the place of the buffer of ``body``: what is put there goes on at once."""
+
+    def __init__(
+        self, body: aiohttp.StreamReader, take: Callable[[bytes], None], into: Sink
+    ) -> None:
+        self._body = body
+        self._take = take
+        self._into = into
+        self.failure: GoniError | None = None
+        self.stopped = asyncio.Event()
+        """There was a failure, or no more should come for now."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def append(self, data: bytes) -> None:
+        self._body._size = 0  # nothing is kept
+        if self.failure is None:
+            try:
+                self._take(data)
+            except GoniError as error:
+                self.failure = error
+        if self.failure is not None or self._into.full:
+            self.stopped.set()
 
 
 class _Body:
@@ -244,7 +316,7 @@ class Service:
             return aiohttp.UnixConnector(str(self.socket), limit=0, keepalive_timeout=KEPT_S)
         return aiohttp.UnixConnector(str(self.socket), limit=0, force_close=True)
 
-    def unreachable(self, error: Exception) -> Unavailable:
+    def unreachable(self, error: BaseException) -> Unavailable:
         blame = NoConnection if isinstance(error, aiohttp.ClientConnectorError) else Unavailable
         return blame(
             f"{self.name} does not answer ({type(error).__name__})",
@@ -267,7 +339,7 @@ class Peer(Service):
         self._tls = tls
         self._session = None
 
-    def unreachable(self, error: Exception) -> Unavailable:
+    def unreachable(self, error: BaseException) -> Unavailable:
         refused = _certificate_fault(error)
         if not refused:
             return super().unreachable(error)

@@ -24,6 +24,8 @@ from starlette.types import ASGIApp
 from systemd import daemon
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from goni_core.outlet import Outlets
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -269,8 +271,9 @@ def _config(listener: Listener) -> uvicorn.Config:
     own = {"guard": _static(listener.guard), "beginning": weakref.WeakSet()}
     protocol = type("_Guarded", (_Protocol,), own)
     config = uvicorn.Config(
-        listener.app,
+        Outlets(listener.app),
         http=protocol,
+        proxy_headers=False,
         ws="none",
         loop="asyncio",
         lifespan="on",

@@ -16,9 +16,10 @@ from typing import TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from goni_core import contract, fields, web
+from goni_core import contract, fields, outlet, web
 from goni_core.errors import BadInput, GoniError, Unavailable
 from goni_core.http import Incoming, NoConnection, Timeout
+from goni_core.outlet import Outlet
 from goni_engine.instance import Instance
 from goni_engine.refusal import refusal
 from goni_engine.request import Request, reduced
@@ -67,7 +68,7 @@ class Relay(Response):
                 _begun(instance, self._path, asked, turn) as upstream,
             ):
                 if upstream.content_type.startswith("text/event-stream"):
-                    await _stream(upstream, instance, send)
+                    await _stream(upstream, instance, send, outlet.of(scope))
                 else:
                     body = b"".join([block async for block in upstream.blocks()])
                     instance.answered = True
@@ -162,20 +163,18 @@ async def explained(error: GoniError, instance: Instance) -> GoniError:
     return refusal(error, instance.plan.context)
 
 
-async def _stream(upstream: Incoming, instance: Instance, send: Send) -> None:
+async def _stream(upstream: Incoming, instance: Instance, send: Send, out: Outlet) -> None:
     headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     try:
-        while block := await upstream.read():
-            await send({"type": "http.response.body", "body": block, "more_body": True})
+        await upstream.pour(out.write, out)
     except Unavailable:
         # Too late for a status: OpenAI's clients raise on an event with an error in it.
         error = await _stopped(instance) or Unavailable("the engine broke off the answer")
-        event = b"data: " + json.dumps(web.error_body(error)).encode() + b"\n\n"
-        await send({"type": "http.response.body", "body": event, "more_body": True})
+        out.write(b"data: " + json.dumps(web.error_body(error)).encode() + b"\n\n")
     else:
         instance.answered = True
     await send({"type": "http.response.body", "body": b"", "more_body": False})

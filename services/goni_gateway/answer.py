@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from goni_core import contract, fields, web
+from goni_core import contract, fields
 from goni_core.contract import Source
 from goni_core.errors import GoniError, Unavailable
 from goni_core.http import ANSWER_TIMEOUT, Incoming, Service
@@ -22,6 +22,7 @@ from goni_gateway import budget, citations, prompt, sse
 from goni_gateway.budget import Fitted
 from goni_gateway.gateway import Gateway
 from goni_gateway.metrics import Meter
+from goni_gateway.passing import Passing
 from goni_gateway.people import Person
 from goni_gateway.prompt import Message
 
@@ -175,68 +176,30 @@ async def opened(gateway: Gateway, prepared: Prepared) -> Incoming:
     return await gateway.engine.open("POST", ROUTE, json=prepared.body)
 
 
-async def blocks(
-    incoming: Incoming, meter: Meter, goni: dict[str, Any] | None = None
-) -> AsyncGenerator[bytes, None]:
-    """A streamed answer as the engine sends it, in blocks of whole events. The first event, which
-    in OpenAI's streams only says who speaks, carries ``goni``; an answer that breaks off ends in an
-    error event, which OpenAI's clients raise.
-    """
+async def blocks(incoming: Incoming, passing: Passing) -> AsyncGenerator[bytes, None]:
+    """A streamed answer as ``passing`` lets it through, in blocks of whole events."""
     try:
-        async for block in sse.together(incoming.blocks()):
-            meter.block(block)
-            if goni is None:
-                yield block
-            elif introduced := _introduced(block, goni):
-                yield introduced
-                goni = None
-            else:
-                yield block
+        async for block in incoming.blocks():
+            if ready := passing.take(block):
+                yield ready
+        yield passing.rest()
     except GoniError as error:
-        yield sse.event(sse.dumped(web.error_body(error)))
+        yield passing.broken(error)
 
 
 async def events(
     incoming: Incoming, meter: Meter, goni: dict[str, Any] | None = None
 ) -> AsyncGenerator[bytes, None]:
     """The data of each event of :func:`blocks`."""
-    async for block in blocks(incoming, meter, goni):
+    async for block in blocks(incoming, Passing(meter, goni)):
         for data in sse.events(block):
             yield data
-
-
-def _introduced(block: bytes, goni: dict[str, Any]) -> bytes | None:
-    """``block`` with ``goni`` in its first chunk, and with one put before it when that has text
-    already; None when there is no chunk in it.
-    """
-    passed = sse.events(block)
-    for place, data in enumerate(passed):
-        chunk = sse.parsed(data)
-        if "choices" not in chunk:
-            continue
-        first = {**chunk, "goni": goni}
-        if delta_of(chunk):
-            first["choices"] = [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}]
-            passed.insert(place, sse.dumped(first))
-        else:
-            passed[place] = sse.dumped(first)
-        return b"".join(map(sse.event, passed))
-    return None
 
 
 def text_of(said: dict[str, Any]) -> str:
     """The text of an answer that came in one piece."""
     for choice in said.get("choices") or []:
         text = (choice.get("message") or {}).get("content")
-        if isinstance(text, str):
-            return text
-    return ""
-
-
-def delta_of(chunk: dict[str, Any]) -> str:
-    """The text that a chunk adds to the answer."""
-    for choice in chunk.get("choices") or []:
-        text = (choice.get("delta") or {}).get("content")
         if isinstance(text, str):
             return text
     return ""

@@ -24,7 +24,7 @@ async def person(request: Request) -> Person:
     secret = bearer(request.headers)
     if secret is None:
         return await signed_in(request)
-    found = await gateway.of(request).database.do(keys.person_of, secret)
+    found = await gateway.of(request).database.look(keys.person_of, secret)
     if found is None:
         raise NotAllowed(
             "that API key is not valid",
@@ -51,7 +51,7 @@ async def visitor(request: Request) -> Person | None:
     token = request.cookies.get(sessions.COOKIE, "")
     if not token:
         return None
-    return await gateway.of(request).database.do(sessions.person_of, token)
+    return await gateway.of(request).database.look(sessions.person_of, token)
 
 
 async def owner(request: Request) -> Person:

@@ -163,7 +163,7 @@ async def _followed(
 ) -> AsyncGenerator[bytes, None]:
     """The answer's events, noted in ``exchange`` and stored before the last one."""
     async for data in answer.events(incoming, meter, exchange.goni):
-        exchange.pieces.append(answer.delta_of(sse.parsed(data)))
+        exchange.pieces.append(sse.delta_of(sse.parsed(data)))
         if data == b"[DONE]":
             await exchange.store(stopped=False)
             yield sse.event(sse.dumped({"choices": [], "goni": exchange.goni}))

@@ -49,10 +49,63 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
             await task
 
 
-class Stream(Response):
-    """A body of blocks as they come. ``close`` is awaited in any case, at once when the client
-    hangs up, and soon when it stops reading.
+class Watched(Response):
+    """A response whose :meth:`body_to` is sent as it comes. ``close`` is awaited in any case, at
+    once when the client hangs up, and soon when it stops reading.
     """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        close: Callable[[], Awaitable[None]],
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status_code=status)
+        del self.headers["content-length"]
+        self.headers.update(headers or {})
+        self._close = close
+        self.unread_since = math.inf
+        """Since when (monotonic) the client has left something unread."""
+
+    async def body_to(self, scope: Scope, send: Send) -> None:
+        """Send the body, all but its end."""
+        raise NotImplementedError
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Closed here and not in the body, which may never get to its first line.
+        try:
+            with contextlib.suppress(ClientDisconnect):
+                await unless_gone(lambda: self._left(receive), self._send(scope, send))
+        finally:
+            await self._close()
+
+    async def _send(self, scope: Scope, send: Send) -> None:
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
+        await self.body_to(scope, send)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _left(self, receive: Receive) -> Message:
+        """What comes next from the server, or a hang-up once a block was left unread for
+        :data:`READ_S`: looked at now and then, as a timer for each block would cost more than
+        sending it.
+        """
+        coming = asyncio.ensure_future(receive())
+        try:
+            while time.monotonic() - self.unread_since < READ_S:
+                await asyncio.wait({coming}, timeout=READ_S / 4)
+                if coming.done():
+                    return coming.result()
+        finally:
+            coming.cancel()
+        return {"type": "http.disconnect"}
+
+
+class Stream(Watched):
+    """A body of ready-made blocks."""
 
     media_type = "application/octet-stream"
 
@@ -64,45 +117,15 @@ class Stream(Response):
         status: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status_code=status)
-        del self.headers["content-length"]
-        self.headers.update(headers or {})
+        super().__init__(close, status=status, headers=headers)
         self._blocks = blocks
-        self._close = close
-        self._sending_since = math.inf
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Closed here and not in the generator, which may never get to its first line.
-        try:
-            with contextlib.suppress(ClientDisconnect):
-                async with contextlib.aclosing(self._blocks):
-                    await unless_gone(lambda: self._left(receive), self._send(send))
-        finally:
-            await self._close()
-
-    async def _send(self, send: Send) -> None:
-        start = {"status": self.status_code, "headers": self.raw_headers}
-        await send({"type": "http.response.start", **start})
-        async for block in self._blocks:
-            self._sending_since = time.monotonic()
-            await send({"type": "http.response.body", "body": block, "more_body": True})
-            self._sending_since = math.inf
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _left(self, receive: Receive) -> Message:
-        """What comes next from the server, or a hang-up once a block was left unread for
-        :data:`READ_S`: looked at now and then, as a timer for each block would cost more than
-        sending it.
-        """
-        coming = asyncio.ensure_future(receive())
-        try:
-            while time.monotonic() - self._sending_since < READ_S:
-                await asyncio.wait({coming}, timeout=READ_S / 4)
-                if coming.done():
-                    return coming.result()
-        finally:
-            coming.cancel()
-        return {"type": "http.disconnect"}
+    async def body_to(self, scope: Scope, send: Send) -> None:
+        async with contextlib.aclosing(self._blocks):
+            async for block in self._blocks:
+                self.unread_since = time.monotonic()
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+                self.unread_since = math.inf
 
 
 class EventStream(Stream):

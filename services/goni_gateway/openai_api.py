@@ -17,7 +17,8 @@ from goni_core.http import ANSWER_TIMEOUT
 from goni_gateway import answer, bodies, callers, gateway, models
 from goni_gateway.answer import Question
 from goni_gateway.gateway import Gateway
-from goni_gateway.hangup import EventStream, unless_gone
+from goni_gateway.hangup import unless_gone
+from goni_gateway.passing import Passed, Passing
 from goni_gateway.people import Person
 
 
@@ -50,8 +51,7 @@ async def _chat(gate: Gateway, person: Person, question: Question) -> Response:
             return JSONResponse(await answer.whole(gate, prepared, meter))
         incoming = await answer.opened(gate, prepared)
         held.push_async_callback(incoming.close)
-        blocks = answer.blocks(incoming, meter, prepared.goni)
-        return EventStream(blocks, held.pop_all().aclose)
+        return Passed(incoming, Passing(meter, prepared.goni), held.pop_all().aclose)
 
 
 async def completions(request: Request) -> Response:
@@ -90,7 +90,7 @@ async def _relayed(
             return JSONResponse(said)
         incoming = await gate.engine.open("POST", route, json=passed_on)
         held.push_async_callback(incoming.close)
-        return EventStream(answer.blocks(incoming, meter), held.pop_all().aclose)
+        return Passed(incoming, Passing(meter), held.pop_all().aclose)
 
 
 ROUTES = [

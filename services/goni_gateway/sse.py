@@ -7,27 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
 from typing import Any
-
-from goni_core.errors import GoniError
 
 LONGEST = 4 << 20
 """Bytes of one event at most."""
 END = re.compile(rb"\r?\n\r?\n")
-
-
-async def together(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """``blocks``, each cut at the end of an event; the last may lack its own end."""
-    waiting = b""
-    async for block in blocks:
-        ready, waiting = whole(waiting + block if waiting else block)
-        if len(waiting) > LONGEST:
-            raise GoniError("the engine sent an event that is too long")
-        if ready:
-            yield ready
-    if waiting:
-        yield waiting
 
 
 def whole(block: bytes) -> tuple[bytes, bytes]:
@@ -65,3 +49,12 @@ def parsed(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def delta_of(chunk: dict[str, Any]) -> str:
+    """The text that a chunk adds to the answer."""
+    for choice in chunk.get("choices") or []:
+        text = (choice.get("delta") or {}).get("content")
+        if isinstance(text, str):
+            return text
+    return ""

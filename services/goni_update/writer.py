@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,9 @@ log = logging.getLogger(__name__)
 
 SYSUPDATE = ("/usr/lib/systemd/systemd-sysupdate", "--verify=no")
 """It could check signatures by itself, but of GPG; ours are checked before and after."""
-UDEV = ("udevadm", "trigger", "--settle", "--subsystem-match=block")
-SETTLE_S = 60
+UDEV = ("udevadm", "trigger", "--subsystem-match=block")
+"""Without --settle: what udev says of its events doesn't reach a unit with PrivateNetwork=."""
+UDEV_S = 60
 REQUEST_LIMIT = 4096
 MINUTES_S = 3600
 
@@ -53,9 +55,12 @@ def by_label(label: str) -> tuple[Path, int]:
     """
     link = Path("/dev/disk/by-partlabel") / label
     if not link.exists():  # udev may not have seen yet that sysupdate has renamed it
-        run(UDEV, timeout=2 * SETTLE_S)
-    if not link.exists():
-        raise GoniError(f"the disk has no partition {label}")
+        run(UDEV, timeout=UDEV_S)
+    last = time.monotonic() + UDEV_S
+    while not link.exists():
+        if time.monotonic() > last:
+            raise GoniError(f"the disk has no partition {label}")
+        time.sleep(0.2)
     return link, 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from goni_core import fields
 from goni_core.errors import BadInput
 from goni_gateway import answer, callers, passwords, sse
+from goni_gateway.metrics import Metrics
+from goni_gateway.passing import Passing
 
 HELLO: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -100,16 +101,10 @@ def test_the_bearer_key_is_read(header: str, secret: str | None) -> None:
 
 
 def split(whole: bytes, *blocks: bytes) -> list[bytes]:
-    async def source() -> AsyncIterator[bytes]:
-        for block in blocks or [whole]:
-            yield block
-
-    async def collect() -> list[bytes]:
-        blocks = [block async for block in sse.together(source())]
-        assert b"".join(blocks) == whole
-        return [data for block in blocks for data in sse.events(block)]
-
-    return asyncio.run(collect())
+    passing = Passing(Metrics().meter("m", 0.0))
+    passed = [passing.take(block) for block in blocks or [whole]] + [passing.rest()]
+    assert b"".join(passed) == whole
+    return [data for block in passed for data in sse.events(block)]
 
 
 def test_events_are_split_wherever_the_blocks_end() -> None:
