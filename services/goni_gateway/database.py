@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from goni_core import snapshots
 from goni_core.errors import GoniError
 
 P = ParamSpec("P")
@@ -128,6 +129,7 @@ class Database:
         try:
             for pragma in PRAGMAS:
                 self._connection.execute(f"PRAGMA {pragma}")
+            snapshots.settle(self._connection, path, VERSION)
             self.run(_prepare)
         except (sqlite3.DatabaseError, GoniError) as error:
             self._connection.close()

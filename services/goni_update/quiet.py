@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from goni_core import fields, http, paths
 from goni_core.errors import GoniError
 
 MOST_MODELS = 1000
+LOOK_S = 20.0
+
+
+@dataclass(frozen=True)
+class Hours:
+    """From one hour of the day to another."""
+
+    begin: int
+    end: int
+
+
+async def moment(
+    clock: Callable[[], datetime], allowed: Callable[[], Hours | None], *, urgent: bool
+) -> None:
+    """Wait for the ``allowed`` hours (None: not at all) and for the last answer; what is ``urgent``
+    doesn't wait for the night.
+    """
+    while True:
+        now = allowed()
+        good = now is not None and (urgent or hours(clock(), now.begin, now.end))
+        if good and not await answering():
+            return
+        await asyncio.sleep(LOOK_S)
 
 
 def hours(now: datetime, begin: int, end: int) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from goni_core import fields, files
 from goni_core.errors import BadInput, GoniError
-from goni_update import slots, version
+from goni_update import catalog, slots, version
 from goni_update.slots import Slots
 from goni_update.version import Version
 
@@ -109,6 +109,28 @@ def parse(data: bytes) -> State:
         pending_boot=fields.text(whole, "pending_boot", default=""),
         events=tuple(_event(one) for one in fields.objects(whole, "events", most=MOST_EVENTS)),
     )
+
+
+def changed(state: State, settings: fields.Object) -> State:
+    """With other settings; :class:`BadInput` names the one that is wrong. What another channel
+    offered is forgotten.
+    """
+    fields.only(settings, ("channel", "paused", "quiet_from", "quiet_until"))
+    channel = fields.text(settings, "channel", default=state.channel)
+    if channel not in catalog.CHANNELS:
+        raise BadInput(f"there is no channel {channel[:40]!r}", hint="stable or beta")
+    made = replace(
+        state,
+        channel=channel,
+        paused=fields.flag(settings, "paused", default=state.paused),
+        quiet_from=_hour(settings, "quiet_from", state.quiet_from),
+        quiet_until=_hour(settings, "quiet_until", state.quiet_until),
+    )
+    return made if channel == state.channel else made.offering()
+
+
+def _hour(settings: fields.Object, name: str, now: int) -> int:
+    return fields.integer(settings, name, least=0, most=23, default=now)
 
 
 def settle(state: State, found: Slots, *, boot: str, health: bytes, at: str) -> State:

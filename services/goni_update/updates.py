@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from goni_core import fields, files, paths, serve
-from goni_core.errors import BadInput, Conflict, GoniError
-from goni_update import catalog, offers, quiet, slots, staging, state, sticks, trust, version
+from goni_core.errors import Conflict, GoniError
+from goni_update import offers, quiet, slots, staging, state, trust, version
 from goni_update.catalog import Release
 from goni_update.errands import Errands
 from goni_update.household import LEFT, PROVED, TRYING, Household, Report, must_wait
@@ -32,6 +31,7 @@ from goni_update.slots import Slots
 from goni_update.staging import Staging
 from goni_update.state import Event, State
 from goni_update.version import Version
+from goni_update.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,6 @@ SHOWN = (
     *("trouble", "pending"),
 )
 """What of the state everybody may see as it is."""
-LOOK_RESTART_S, LOOK_STICK_S, LOOK_TURN_S = 20.0, 5.0, 900.0
 
 
 class Updates:
@@ -63,8 +62,7 @@ class Updates:
         self._job: asyncio.Task[None] | None = None
         self._restarting: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._plugged: tuple[Path, ...] = ()
-        self._waits_since, self._waits = 0.0, ""
+        self.watch = Watch(self.automatic, places.sticks)
         places.folder.mkdir(parents=True, exist_ok=True)
         files.sweep(places.folder)
         self.state = state.load(places.folder / "state.json")
@@ -86,7 +84,7 @@ class Updates:
             self.keep(settled)
         if self._waits_for_restart():
             self._restarting = asyncio.create_task(self._restart(now=False, urgent=False))
-        self._watching = asyncio.create_task(self._watch(became))
+        self._watching = asyncio.create_task(self._live(became))
 
     async def stop(self) -> None:
         for task in (self._job, self._restarting, self._watching):
@@ -117,8 +115,8 @@ class Updates:
             "staged": staging.staged_release(self.places.folder / "staged"),
             "failed": sorted(map(str, self.state.failed)),
             "slots": self.slots().plain()["slots"],
-            "waits": self._waits,
-            "sticks": [sticks.label(one, self.places.sticks) for one in self._plugged],
+            "waits": self.watch.waits,
+            "sticks": self.watch.labels,
             "last": [vars(event) for event in self.state.events[:1]],
             "development": bool(root.unrecognized_fields.get(trust.DEVELOPMENT)),
             "progress": vars(self.board.now),
@@ -151,7 +149,7 @@ class Updates:
         """What the timer does, and a stick in ``folder``: check, and apply unless somebody paused
         it or another node of the household goes first.
         """
-        self._waits_since, self._waits = 0.0, ""
+        self.watch.wait("")
         if self.state.paused or self.state.pending:
             return {"words": "updates are paused" if self.state.paused else "a restart is due"}
         if folder is None and not self.places.address:
@@ -161,7 +159,7 @@ class Updates:
             return found
         words = await self._turn(version.parse(found["offered"]), by_hand=False)
         if words:
-            self._waits_since, self._waits = time.monotonic(), words
+            self.watch.wait(words)
             return {**found, "words": words}
         self.begin(wanted=None, now=False, folder=folder, by_hand=False)
         return found
@@ -189,19 +187,7 @@ class Updates:
 
     def change(self, settings: fields.Object) -> None:
         """Take new settings; :class:`BadInput` names the one that is wrong."""
-        fields.only(settings, ("channel", "paused", "quiet_from", "quiet_until"))
-        channel = fields.text(settings, "channel", default=self.state.channel)
-        if channel not in catalog.CHANNELS:
-            raise BadInput(f"there is no channel {channel[:40]!r}", hint="stable or beta")
-        old = self.state
-        changed = replace(
-            old,
-            channel=channel,
-            paused=fields.flag(settings, "paused", default=old.paused),
-            quiet_from=_hour(settings, "quiet_from", old.quiet_from),
-            quiet_until=_hour(settings, "quiet_until", old.quiet_until),
-        )
-        self.keep(changed if channel == old.channel else changed.offering())
+        self.keep(state.changed(self.state, settings))
 
     # --- How it is done.
 
@@ -293,46 +279,28 @@ class Updates:
     async def _tell(self, number: Version, what: str) -> None:
         await self._household.tell(Report(number, what, self._clock()))
 
-    async def _watch(self, became: Event | None) -> None:
-        """Tell the household what became of the last update; then look for sticks, and for our
-        turn.
-        """
+    async def _live(self, became: Event | None) -> None:
+        """Tell the household what became of the last update; then watch."""
         if became:
             what = PROVED if became.what == "installed" else LEFT
             await self._tell(version.parse(became.version), what)
-        while True:
-            plugged = await asyncio.to_thread(sticks.found, self.places.sticks)
-            fresh = [one for one in plugged if one not in self._plugged]
-            self._plugged = plugged
-            for folder in fresh:
-                await self._try("a stick", folder)
-            if self._waits_since and time.monotonic() - self._waits_since > LOOK_TURN_S:
-                await self._try("our turn", None)
-            await asyncio.sleep(LOOK_STICK_S)
-
-    async def _try(self, why: str, folder: Path | None) -> None:
-        try:
-            found = await self.automatic(folder)
-            log.info("%s: %s", why, found["words"])
-        except GoniError as error:
-            log.warning("%s: %s", why, error)
+        await self.watch.run()
 
     async def _restart(self, *, now: bool, urgent: bool) -> None:
         """Wait for a good moment; an urgent version doesn't wait for the night."""
-        while not now:
-            night = quiet.hours(self._clock(), self.state.quiet_from, self.state.quiet_until)
-            if (night or urgent) and not self.state.paused and not await quiet.answering():
-                break
-            await asyncio.sleep(LOOK_RESTART_S)
+        if not now:
+            await quiet.moment(self._clock, self._quiet, urgent=urgent)
         log.info("restarting into the other version")
         self._errands.restart()
 
+    def _quiet(self) -> quiet.Hours | None:
+        """When this node may restart by itself; never while updates are paused."""
+        if self.state.paused:
+            return None
+        return quiet.Hours(self.state.quiet_from, self.state.quiet_until)
+
     def _at(self) -> str:
         return self._clock().isoformat(timespec="seconds")
-
-
-def _hour(settings: fields.Object, name: str, now: int) -> int:
-    return fields.integer(settings, name, least=0, most=23, default=now)
 
 
 def places() -> Places:

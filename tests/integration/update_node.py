@@ -113,7 +113,7 @@ class Node:
                 text = f"[Partition]\nType={kind}\nLabel={name}\n{auto}"
                 text += f"SizeMinBytes={size}\nSizeMaxBytes={size}\n"
                 (definitions / f"{number}-{kind}.conf").write_text(text)
-        words = ["systemd-repart", f"--definitions={definitions}", "--empty=create", "--size=32M"]
+        words = ["systemd-repart", f"--definitions={definitions}", "--empty=create", "--size=auto"]
         run(in_tree([*words, "--dry-run=no", "--offline=yes", target]), timeout=120)
 
     def places(self) -> offers.Places:
