@@ -20,6 +20,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from goni_rag import words
 from goni_rag.words import COMPOUNDING
 
@@ -47,6 +50,7 @@ SELECT rowid FROM lexical
 WHERE lexical MATCH :match AND rank MATCH 'bm25(2.0, 1.5, 1.0, 0.3)'
 ORDER BY rank LIMIT :depth
 """
+MATCH_AMONG = MATCH.replace("ORDER", "AND rowid IN (SELECT value FROM json_each(:among))\nORDER")
 TERMS = """
 SELECT l.rowid, l.name, l.heading, l.text FROM json_each(:chunks) asked
 CROSS JOIN chunks c ON c.id = asked.value AND c.owner = :owner
@@ -118,14 +122,25 @@ def question(db: sqlite3.Connection, owners: Sequence[str], query: str) -> Quest
     )
 
 
-def candidates(db: sqlite3.Connection, name: str, asked: Question, depth: int) -> list[int]:
-    """At most ``depth`` passages of the owner called ``name`` with any of the words."""
+def candidates(
+    db: sqlite3.Connection,
+    name: str,
+    asked: Question,
+    depth: int,
+    among: NDArray[np.int64] | None = None,
+) -> list[int]:
+    """At most ``depth`` passages of the owner called ``name`` with any of the words; ``among``:
+    only of these.
+    """
     whose = owner(db, name)
     match = match_expression(asked, whose.number) if whose else ""
     if not match:
         return []
     values = {"match": match, "depth": depth}
-    return [row[0] for row in db.execute(MATCH, values)]
+    if among is None:
+        return [row[0] for row in db.execute(MATCH, values)]
+    values["among"] = json.dumps(among.tolist())
+    return [row[0] for row in db.execute(MATCH_AMONG, values)]
 
 
 def match_expression(asked: Question, number: int) -> str:

@@ -78,6 +78,11 @@ class Signs:
         self.lanes[:, self.count : end] = np.ascontiguousarray(signs).view(np.uint64).T
         self.count = end
 
+    def among(self, allowed: NDArray[np.int64]) -> Signs:
+        """Only those passages whose ids are ``allowed``."""
+        place = np.flatnonzero(np.isin(self.ids[: self.count], allowed))
+        return Signs(self.ids[place], self.lanes[:, place], len(place), self.last)
+
     def nearest(self, signs: NDArray[np.uint8], most: int) -> NDArray[np.int64]:
         """The ids of at least ``most`` passages (all, if there are fewer): those whose signs
         differ least, and all that differ as little as the last of them.
@@ -101,14 +106,21 @@ class Semantic:
         self._lock = threading.Lock()
 
     def search(
-        self, db: sqlite3.Connection, owner: str, vector: Vector, most: int
+        self,
+        db: sqlite3.Connection,
+        owner: str,
+        vector: Vector,
+        most: int,
+        among: NDArray[np.int64] | None = None,
     ) -> list[tuple[int, float]]:
         """The ids of the ``most`` passages of ``owner`` alone that are nearest, with their cosine
-        similarity, nearest first. ``db`` is inside a transaction.
+        similarity, nearest first; ``among``: only of these. ``db`` is inside a transaction.
         """
         asked = np.frombuffer(vector, dtype="<f4")
         with self._lock:
             kept = self._current(db, owner)
+            if among is not None:
+                kept = kept.among(among)
             handed_on = CANDIDATES + int(kept.count * CANDIDATES_PER)
             near = kept.nearest(embed.signs(asked), max(handed_on, 4 * most))
         scored = similarities(db, owner, asked, [int(chunk) for chunk in near])
