@@ -52,7 +52,13 @@
     POST   /copy                      likewise
     DELETE /owners/{owner}            all that the owner has -> {"documents": how many}
     GET    /progress?owner=           Progress
-    POST   /search                    {"owner", "query", "k"} -> {"sources": [Source]}
+    POST   /search                    {"owner", "query", "k"} -> {"sources": [Source], "found"}:
+                                      the passages nearest to the question, best first, and whether
+                                      they seem to contain its answer. Only documents of "space"
+                                      (private, shared), below "folder", of "types" (pdf, text,
+                                      table, slides, mail, picture, code, or endings), last changed
+                                      from "since" to "until" (seconds since 1970); each may be
+                                      left out
 
 ``gateway.sock`` (goni_gateway)
     GET    /health                    Health
@@ -150,6 +156,9 @@ EMBEDDING_CONTEXT = 256
 
 MESH_PORT, PAIRING_PORT = 7475, 7476
 """TCP ports: the channel between nodes of a household, and pairing with a new one."""
+
+MOST_ALSO = 20
+"""Other documents that are named with a passage which they have too."""
 
 MODEL_LIMIT = 512 << 30
 DOCUMENT_LIMIT = 512 << 20
@@ -357,9 +366,18 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where else a passage stands: in whose document, on which page (0 when it has none)."""
+
+    document: str
+    page: int = 0
+    owner: str = ""
+
+
+@dataclass(frozen=True)
 class Source:
     """A retrieved passage: where it stands (``page`` from 1, 0 when the format has none), its text,
-    and whose it is.
+    and whose it is; ``also``: the other documents that say the same.
     """
 
     document: str
@@ -368,6 +386,7 @@ class Source:
     text: str
     score: float
     owner: str = ""
+    also: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -468,4 +487,12 @@ def source_from(value: fields.Object) -> Source:
         text=fields.text(value, "text", longest=100_000),
         score=float(value.get("score", 0.0)),
         owner=fields.text(value, "owner", default=""),
+        also=tuple(
+            Place(
+                fields.text(one, "document", longest=3000),
+                fields.integer(one, "page", least=0, most=1 << 31, default=0),
+                fields.text(one, "owner", default=""),
+            )
+            for one in fields.objects({"also": value.get("also") or []}, "also", most=MOST_ALSO)
+        ),
     )

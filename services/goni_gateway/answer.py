@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from goni_core import contract, fields
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 ROUTE = "/v1/chat/completions"
 MOST_MESSAGES = 4000
 MOST_SOURCES = 8
+MOST_NEAREST = 3
 SEARCH_S = 15.0
 """Seconds that a search may take before the answer goes without."""
 NO_DOCUMENTS = "Your documents could not be searched, so this answer does without them."
@@ -68,6 +70,28 @@ class Prepared:
     body: dict[str, Any]
     goni: dict[str, Any]
     sources: list[Source]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a search came to: the passages nearest to the question, and whether they seem to
+    contain its answer.
+    """
+
+    sources: list[Source]
+    found: bool
+
+    @property
+    def answering(self) -> list[Source]:
+        """What the model gets: nothing, when the answer isn't there. Passages that are merely near
+        would tempt it to answer from them.
+        """
+        return self.sources if self.found else []
+
+    @property
+    def nearest(self) -> list[Source]:
+        """What a person may want to look at who gets no answer."""
+        return [] if self.found else self.sources[:MOST_NEAREST]
 
 
 def question_from(body: fields.Object) -> Question:
@@ -113,14 +137,15 @@ def max_tokens_of(body: fields.Object) -> int | None:
 
 async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepared:
     """Everything up to the engine's turn."""
-    sources: list[Source] | None = None
+    looked: Looked | None = None
     notes = list(question.notes)
     if question.documents and (words := prompt.question_of(question.messages)):
         try:
-            sources = await search(gateway.rag, person, words, MOST_SOURCES)
+            looked = await search(gateway.rag, person, words, MOST_SOURCES)
         except GoniError as error:
             log.warning("answering without documents: %s", error.code)
             notes.append(NO_DOCUMENTS)
+    sources = looked.answering if looked else None
     fitted = await _fitted(gateway, question, sources)
     return Prepared(
         body={
@@ -134,6 +159,7 @@ async def prepare(gateway: Gateway, person: Person, question: Question) -> Prepa
         goni={
             "sources": prompt.shown(fitted.sources),
             "abstained": sources == [],
+            "nearest": prompt.shown(looked.nearest) if looked else [],
             "context_cut": fitted.cut,
             "notes": notes,
         },
@@ -151,18 +177,25 @@ async def _fitted(gateway: Gateway, question: Question, sources: list[Source] | 
     return await budget.fit(gateway.engine, question.model, *asked, beside)
 
 
-async def search(rag: Service, person: Person, query: str, most: int) -> list[Source]:
-    """The ``most`` best passages that ``person`` may see; :class:`Unavailable` when finding them
-    takes more than :data:`SEARCH_S`.
+async def search(
+    rag: Service,
+    person: Person,
+    query: str,
+    most: int,
+    filters: Mapping[str, object] = MappingProxyType({}),
+) -> Looked:
+    """The ``most`` best passages that ``person`` may see, within ``filters`` as rag.sock takes
+    them; :class:`Unavailable` when finding them takes more than :data:`SEARCH_S`.
     """
-    asked = {"owner": person.id, "query": query, "k": most}
+    asked = {"owner": person.id, "query": query, "k": most, **filters}
     try:
         async with asyncio.timeout(SEARCH_S):
             said = await rag.call("POST", "/search", json=asked)
     except TimeoutError as error:
         raise Unavailable("searching took too long", hint="try again", code="timeout") from error
     found = fields.objects(said, "sources", most=most)
-    return [contract.source_from(source) for source in found]
+    sources = [contract.source_from(source) for source in found]
+    return Looked(sources, fields.flag(said, "found"))
 
 
 async def whole(gateway: Gateway, prepared: Prepared, meter: Meter) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import contract, fields, web
+from goni_core.contract import Source
 from goni_core.errors import BadInput, GoniError, NotAllowed, NotFound
 from goni_core.http import ANSWER_TIMEOUT
 from goni_gateway import answer, bodies, callers, gateway, passage, people
@@ -23,6 +24,8 @@ SPACES = ("private", "shared")
 LONGEST_PATH = 2000
 LONGEST_QUERY = 2000
 MOST_FOUND = 30
+FILTERS = ("space", "folder", "types", "since", "until")
+"""As rag.sock takes them, and checks them."""
 
 
 async def list_documents(request: Request) -> Response:
@@ -114,14 +117,29 @@ async def show_progress(request: Request) -> Response:
 
 
 async def search_documents(request: Request) -> Response:
-    """Passages of the person's and the shared documents, without any chat model."""
+    """Passages of the person's and the shared documents, without any chat model, and whether they
+    seem to answer.
+    """
     person = await callers.person(request)
     body = await bodies.read_json(request, limit=web.JSON_LIMIT)
-    fields.only(body, {"query", "k"})
+    fields.only(body, {"query", "k", *FILTERS})
+    filters = {name: body[name] for name in FILTERS if name in body}
     query = fields.text(body, "query", longest=LONGEST_QUERY)
     most = fields.integer(body, "k", least=1, most=MOST_FOUND, default=10)
-    found = await answer.search(gateway.of(request).rag, person, query, most)
-    return JSONResponse({"sources": [contract.plain(source) for source in found]})
+    looked = await answer.search(gateway.of(request).rag, person, query, most, filters)
+    return JSONResponse(
+        {**contract.plain(looked), "sources": [_shown(one) for one in looked.sources]}
+    )
+
+
+def _shown(source: Source) -> dict[str, object]:
+    """A source as its person sees it, who knows spaces, not owners."""
+    also = [{"space": _space(one.owner), **contract.plain(one)} for one in source.also]
+    return {"space": _space(source.owner), **contract.plain(source), "also": also}
+
+
+def _space(owner: str) -> str:
+    return SPACES[owner == SPACES[1]]
 
 
 async def _relayed(request: Request, path: str, params: Mapping[str, str]) -> Response:

@@ -15,6 +15,7 @@ from pathlib import Path
 from goni_core import serve
 from goni_core.errors import GoniError, exit_with
 from goni_rag import commands, service
+from goni_rag.filters import TYPES
 from goni_rag.folders import SHARED
 
 EXAMPLES = """\
@@ -22,6 +23,7 @@ examples:
   goni-rag index ~/Documents --owner anna
   goni-rag search "when does the boiler warranty end" --owner anna
   goni-rag search boiler --owner anna -k 3 --json
+  goni-rag search invoice --owner anna --folder tax/2025 --type pdf --since 2025-01-01
   goni-rag eval --docs docs --queries queries.tsv --qrels qrels.trec --json
   goni-rag status --json
   goni-rag serve
@@ -64,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("query", metavar="QUERY")
     search.add_argument("--owner", required=True, metavar="NAME", help="whose documents")
     search.add_argument("-k", type=int, default=5, metavar="N", help="passages at most (5)")
+    search.add_argument("--space", choices=("private", "shared"), default="", help="only these")
+    search.add_argument("--folder", default="", metavar="PATH", help="only what is below it")
+    search.add_argument(
+        "--type", action="append", default=[], metavar="TYPE", help=f"only {', '.join(TYPES)}"
+    )
+    search.add_argument("--since", default="", metavar="DAY", help="changed since 2025-03-31, say")
+    search.add_argument("--until", default="", metavar="DAY", help="changed until then")
     search.set_defaults(run=commands.search)
     status = named.add_parser("status", help="is all well; exit status 1 if not")
     status.set_defaults(run=commands.status)

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import textwrap
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,19 @@ from goni_core import fields, paths
 from goni_core.contract import Source, plain, source_from
 from goni_core.errors import BadInput, GoniError, NotFound
 from goni_core.http import Service
-from goni_rag import chunk, database, folders, private, retrieve, store
+from goni_rag import database, filters, folders, private, store
 from goni_rag import evaluate as evaluation
 from goni_rag import index as indexing
 from goni_rag.connections import Connections
 from goni_rag.embed import Embedder
 from goni_rag.metrics import MEASURES
-from goni_rag.semantic import Semantic
+from goni_rag.searcher import Searcher
 from goni_rag.service import LONGEST_QUERY, MOST_SOURCES
 
 NOTHING = "The documents don't say."
+NOTHING_SURE = "The documents don't seem to say. Nearest to the question:"
+DAY = 86_400
+"""Seconds."""
 
 
 async def index(asked: argparse.Namespace) -> int:
@@ -53,24 +57,42 @@ async def search(asked: argparse.Namespace) -> int:
     values = {"query": asked.query, "k": asked.k}
     query = fields.text(values, "query", longest=LONGEST_QUERY)
     k = fields.integer(values, "k", least=1, most=MOST_SOURCES)
+    wanted = _filters(asked)
+    limits = filters.parse(wanted)
     if _service_asked(asked):
-        answer = await _call("POST", "/search", {"owner": owner, "query": query, "k": k})
+        answer = await _call("POST", "/search", {"owner": owner, "query": query, "k": k, **wanted})
     else:
-        answer = await _search_database(_existing(asked), owner, query, k)
+        async with _opened(_existing(asked)) as connections, private.engine() as engine:
+            searcher = Searcher(connections, Embedder(engine))
+            answer = plain(await searcher.search(owner, query, k, limits))
     if asked.json:
         _print(answer)
         return 0
     sources = [source_from(source) for source in answer["sources"]]
-    print("\n\n".join(map(_shown, sources)) or NOTHING)
+    shown = [_shown(source) for source in sources]
+    print("\n\n".join(shown if answer["found"] else [NOTHING_SURE if shown else NOTHING, *shown]))
     return 0
 
 
-async def _search_database(path: Path, owner: str, query: str, k: int) -> dict[str, Any]:
-    async with _opened(path) as connections, private.engine() as engine:
-        clipped = chunk.clipped(query, chunk.ROOM)
-        (vector,) = await Embedder(engine).embed([clipped])
-        found = await connections.read(retrieve.search, Semantic(), owner, query, vector, k)
-    return {"sources": [plain(source) for source in found]}
+def _filters(asked: argparse.Namespace) -> dict[str, Any]:
+    """The filters as a request has them."""
+    given = {
+        "space": asked.space,
+        "folder": asked.folder,
+        "types": asked.type,
+        "since": asked.since and day(asked.since),
+        "until": asked.until and day(asked.until) + DAY - 1,
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def day(text: str) -> int:
+    """The beginning of a day like ``2025-03-31`` here, in seconds since 1970."""
+    try:
+        begin = datetime.strptime(text, "%Y-%m-%d").astimezone()
+    except ValueError:
+        raise BadInput(f"{text[:40]!r} is not a day", hint="write it as 2025-03-31") from None
+    return max(0, int(begin.timestamp()))
 
 
 async def status(asked: argparse.Namespace) -> int:
@@ -188,4 +210,5 @@ def _shown(source: Source) -> str:
     if source.heading:
         where.append(source.heading)
     text = textwrap.fill(source.text, 96, initial_indent="  ", subsequent_indent="  ")
-    return f"{', '.join(where)}\n{text}"
+    also = f"\n  (also in {', '.join(one.document for one in source.also)})" if source.also else ""
+    return f"{', '.join(where)}\n{text}{also}"

@@ -19,7 +19,7 @@ import sqlite_vec
 
 from goni_core.contract import EMBEDDING_DIMENSIONS
 from goni_core.errors import GoniError
-from goni_rag import migrate
+from goni_rag import likeness, migrate
 
 log = logging.getLogger(__name__)
 
@@ -178,11 +178,13 @@ def _prepared(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
-        elif found == 1:
-            migrate.from_1(connection, SCHEMA)
-        elif found != VERSION:
+            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {likeness.SCHEMA} COMMIT;")
+        elif found in (1, VERSION):
+            connection.executescript(likeness.SCHEMA)  # came later; what it lacks, it only misses
+        else:
             raise sqlite3.DatabaseError(f"tables of version {found}")
+        if found == 1:
+            migrate.from_1(connection, SCHEMA)
     except BaseException:
         connection.close()
         raise

@@ -120,19 +120,31 @@ def question(db: sqlite3.Connection, owners: Sequence[str], query: str) -> Quest
     )
 
 
-def candidates(db: sqlite3.Connection, name: str, asked: Question, depth: int) -> list[int]:
-    """At most ``depth`` passages of the owner called ``name`` with any of the words, best first."""
+def candidates(
+    db: sqlite3.Connection,
+    name: str,
+    asked: Question,
+    depth: int,
+    among: Ids | None = None,
+) -> list[int]:
+    """At most ``depth`` passages of the owner called ``name`` with any of the words, best first;
+    ``among``: only of these.
+    """
     whose = owner(db, name)
     if whose is None or not asked.words:
         return []
-    near = _promising(postings.of(db, whose.number), asked, max(PROMISING, 2 * depth))
+    most = max(PROMISING, 2 * depth)
+    if among is not None and len(among) <= most:
+        near = [int(chunk) for chunk in among]
+    else:
+        near = _promising(postings.of(db, whose.number), asked, most, among)
     found = scores(db, name, asked, near)
     best = sorted((-score, chunk) for chunk, (score, _) in found.items() if score > 0)
     return [chunk for _, chunk in best[:depth]]
 
 
-def _promising(lists: Postings, asked: Question, most: int) -> list[int]:
-    """The ``most`` passages that the rare words alone would rank first."""
+def _promising(lists: Postings, asked: Question, most: int, among: Ids | None) -> list[int]:
+    """The ``most`` passages that the rare words alone would rank first; ``among``: of these."""
     pairs = list(zip(asked.words, asked.rarity, strict=True))
     rare = _rare(asked)
     looked_at = sum(asked.counts[: rare or 1])
@@ -141,6 +153,10 @@ def _promising(lists: Postings, asked: Question, most: int) -> list[int]:
     else:  # all are common: the newest passages with the rarest
         newest = lists.matching(lists.quoted(asked.words[0].variants), looked_at)
         gains = [(newest, np.full(len(newest), asked.rarity[0]))]
+    if among is not None:
+        allowed = [np.isin(ids, among) for ids, _ in gains]
+        pick = zip(gains, allowed, strict=True)
+        gains = [(ids[there], gain[there]) for (ids, gain), there in pick]
     ids, which = np.unique(np.concatenate([ids for ids, _ in gains]), return_inverse=True)
     together = np.concatenate([gain for _, gain in gains])
     total: NDArray[np.float64] = np.bincount(which, together, len(ids)).astype(np.float64)

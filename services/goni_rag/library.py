@@ -19,24 +19,24 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from goni_core import files
-from goni_core.contract import DOCUMENT_LIMIT, Document, Source
+from goni_core.contract import DOCUMENT_LIMIT, Document
 from goni_core.errors import Conflict, NotFound
-from goni_rag import chunk, extract, folders, ledger, retrieve, store
+from goni_rag import chunk, extract, folders, ledger, store
 from goni_rag.changes import Changes
 from goni_rag.chunk import Chunk
 from goni_rag.connections import Connections
 from goni_rag.embed import Embedder, Vector
+from goni_rag.filters import ALL, Filters
 from goni_rag.folders import File, Key
 from goni_rag.pace import Pace
+from goni_rag.rerank import Reranker
+from goni_rag.searcher import Answer, Searcher
 from goni_rag.sections import Unreadable
-from goni_rag.semantic import Semantic
 
 log = logging.getLogger(__name__)
 
 UPLOAD_SECONDS = 10.0
 """How long an upload waits for vectors."""
-SEARCH_SECONDS = 10.0
-"""How long a question waits for its vector before words alone have to do."""
 EXTRACTIONS = 2
 """Files that are read at the same time."""
 TRIES = 3
@@ -56,7 +56,7 @@ class Reading:
 class Library:
     """All documents below ``state``; :meth:`close` before the process ends."""
 
-    def __init__(self, state: Path, embedder: Embedder) -> None:
+    def __init__(self, state: Path, embedder: Embedder, reranker: Reranker | None = None) -> None:
         self.root = state / "folders"
         self.root.mkdir(parents=True, mode=0o700, exist_ok=True)
         self._incoming = state / "incoming"
@@ -68,7 +68,7 @@ class Library:
         self.pace = Pace()
         self.reading_wanted = asyncio.Event()
         self.vectors_wanted = asyncio.Event()
-        self._near = Semantic()
+        self._searcher = Searcher(self.connections, embedder, reranker)
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._extracting = asyncio.Semaphore(EXTRACTIONS)
 
@@ -122,13 +122,11 @@ class Library:
             raise NotFound("there is no such document")
         return found[0]
 
-    async def search(self, owner: str, query: str, k: int) -> list[Source]:
-        """The ``k`` best passages for ``query`` that ``owner`` may see, best first."""
+    async def search(self, owner: str, query: str, k: int, filters: Filters = ALL) -> Answer:
+        """What ``owner`` may see for ``query``: ``k`` sources at most."""
         folders.owner_id(owner)
-        asked = chunk.clipped(query, chunk.ROOM)
         with self.pace.in_front():
-            vector = (await self.embedder.within([asked], SEARCH_SECONDS))[0]
-            return await self.connections.read(retrieve.search, self._near, owner, query, vector, k)
+            return await self._searcher.search(owner, query, k, filters)
 
     def lock(self, key: Key) -> asyncio.Lock:
         """Held by whoever changes the document ``key``."""

@@ -4,7 +4,7 @@
              -> vector --> candidates by signs ---+-> both scores of each -> one -> sources
 
 The owner stands in each statement, beside the match itself, so that another person's passage is
-never a candidate. A passage counts only if enough of the question is in it (:data:`FLOOR`).
+never a candidate; so do the filters.
 
 Fusion is a convex combination of both scores, each made comparable by what it can be at least and
 is at most: Bruch, Gai and Ingber, "An analysis of fusion functions for hybrid retrieval", ACM TOIS
@@ -18,22 +18,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goni_core.contract import Source
-from goni_rag import lexical, semantic
+from goni_rag import lexical, results, semantic
 from goni_rag.embed import Vector
-from goni_rag.folders import SHARED
+from goni_rag.filters import ALL, Filters
 from goni_rag.lexical import Question
 from goni_rag.semantic import Semantic
 
 FLOOR = 0.29
-SHARE = 0.65
-LEAST_SHARE = 0.2
-"""A passage answers when its similarity and :data:`SHARE` times the weighed share of the question's
-words that is in it reach the floor together; while it has no vector, when that share alone reaches
-its own. Measured with all-MiniLM-L6-v2 (tests/questions.py): 40 of 41 answered questions reach it,
-of 16 on other things none does. Questions for what such documents could say, but don't, do: about
-half stay above it.
+"""The cosine similarity from which on a passage without any of the words is shown. Whether what is
+shown answers the question is judged elsewhere (``evidence``).
 """
 DEPTH = 100
 """Candidates that each method gives."""
@@ -49,12 +45,6 @@ OTHER_SCRIPTS = frozenset({"ar", "el", "hi", "ja", "ko", "ru", "th", "zh"})
 UNLIKE = 0.0
 """The cosine similarity that counts as nothing in common."""
 
-PASSAGE = """
-SELECT d.name, c.page, c.heading, c.text, c.owner FROM chunks c
-JOIN documents d ON d.id = c.document AND d.owner = c.owner
-WHERE c.id = :chunk AND c.owner IN (:owner, :shared)
-"""
-
 
 @dataclass(frozen=True)
 class Found:
@@ -68,19 +58,33 @@ class Found:
     share: float = 0.0
 
     @property
-    def telling(self) -> bool:
-        """Whether the passage has to do with the question."""
-        if self.meaning < 0 and self.share >= LEAST_SHARE:
-            return True
-        return max(0.0, self.meaning) + SHARE * self.share >= FLOOR
+    def hit(self) -> bool:
+        """Whether the passage has anything to do with the question: a word, or its meaning."""
+        return self.words > 0 or self.meaning >= FLOOR
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The passages that may answer a question, and how much their meaning counts."""
+    """The passages that may answer a question, and what was asked."""
 
     passages: tuple[Found, ...]
-    weight: float
+    asked: Question
+
+    @property
+    def weight(self) -> float:
+        """How much the meaning counts."""
+        return meaning_weight(self.asked.language)
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What was found for a question: ``sources``, best first; what was asked, in words; the best
+    passages with their scores.
+    """
+
+    sources: tuple[Source, ...]
+    asked: Question
+    best: tuple[Found, ...]
 
 
 def search(
@@ -90,15 +94,31 @@ def search(
     query: str,
     vector: Vector | None,
     k: int,
+    filters: Filters = ALL,
 ) -> list[Source]:
-    """The best ``k`` passages of ``owner`` and of the shared folder, best first.
+    """The best ``k`` sources for ``owner`` within ``filters``, best first.
 
     Without ``vector`` (no engine) only words count. ``near`` searches this database by meaning.
     """
-    found = candidates(db, near, (owner, SHARED), query, vector, DEPTH)
-    telling = tuple(one for one in found.passages if one.telling)
-    best = fused(Candidates(telling, found.weight))[:k]
-    return [_source(db, owner, chunk, score) for chunk, score in best]
+    return list(look(db, near, owner, query, vector, k, filters).sources)
+
+
+def look(
+    db: sqlite3.Connection,
+    near: Semantic,
+    owner: str,
+    query: str,
+    vector: Vector | None,
+    k: int,
+    filters: Filters = ALL,
+) -> Hits:
+    """As :func:`search`, with what tells how good it is."""
+    owners = filters.owners(owner)
+    found = candidates(db, near, owners, query, vector, DEPTH, filters)
+    hits = {one.chunk: one for one in found.passages if one.hit}
+    ranked = fused(Candidates(tuple(hits.values()), found.asked))
+    best = tuple(hits[chunk] for chunk, _ in ranked[:k])
+    return Hits(tuple(results.sources(db, ranked, owners, filters, k)), found.asked, best)
 
 
 def candidates(
@@ -108,15 +128,17 @@ def candidates(
     query: str,
     vector: Vector | None,
     depth: int,
+    filters: Filters = ALL,
 ) -> Candidates:
-    """Every passage of ``owners`` that is among the best ``depth`` of an owner by words or by
-    meaning, with both scores.
+    """Every passage of ``owners`` within ``filters`` that is among the best ``depth`` of an owner
+    by words or by meaning, with both scores.
     """
     asked = lexical.question(db, owners, query)
     found: list[Found] = []
     for owner in dict.fromkeys(owners):
-        found += _of_owner(db, near, owner, asked, vector, depth)
-    return Candidates(tuple(found), meaning_weight(asked.language))
+        among = filters.allowed(db, owner)
+        found += _of_owner(db, near, owner, asked, vector, depth, among)
+    return Candidates(tuple(found), asked)
 
 
 def meaning_weight(language: str) -> float:
@@ -132,9 +154,10 @@ def _of_owner(
     asked: Question,
     vector: Vector | None,
     depth: int,
+    among: NDArray[np.int64] | None,
 ) -> list[Found]:
-    worded = lexical.candidates(db, owner, asked, depth)
-    meant = dict(near.search(db, owner, vector, depth)) if vector else {}
+    worded = lexical.candidates(db, owner, asked, depth, among)
+    meant = dict(near.search(db, owner, vector, depth, among)) if vector else {}
     chunks = dict.fromkeys([*worded, *meant])
     scores = lexical.scores(db, owner, asked, chunks)
     if vector:
@@ -175,12 +198,6 @@ def fused(found: Candidates) -> list[tuple[int, float]]:
 def ranked(scores: Mapping[int, float]) -> list[tuple[int, float]]:
     """Best first, equal ones by id."""
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _source(db: sqlite3.Connection, owner: str, chunk: int, score: float) -> Source:
-    values = {"chunk": chunk, "owner": owner, "shared": SHARED}
-    name, page, heading, text, whose = db.execute(PASSAGE, values).fetchone()
-    return Source(name, page, heading, text, score, whose)
 
 
 METHODS = {"lexical": by_words, "semantic": by_meaning, "fused": fused}

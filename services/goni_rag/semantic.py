@@ -56,14 +56,21 @@ class Semantic:
         self._lock = threading.Lock()
 
     def search(
-        self, db: sqlite3.Connection, owner: str, vector: Vector, most: int
+        self,
+        db: sqlite3.Connection,
+        owner: str,
+        vector: Vector,
+        most: int,
+        among: NDArray[np.int64] | None = None,
     ) -> list[tuple[int, float]]:
         """The ids of the ``most`` passages of ``owner`` alone that are nearest, with their cosine
-        similarity, nearest first. ``db`` is inside a transaction.
+        similarity, nearest first; ``among``: only of these. ``db`` is inside a transaction.
         """
         asked = np.frombuffer(vector, dtype="<f4")
         with self._lock:
             kept = self._current(db, owner).snapshot()
+        if among is not None:
+            kept = kept.among(among)
         handed_on = CANDIDATES + int(len(kept.ids) * CANDIDATES_PER)
         near = kept.nearest(embed.signs(asked), max(handed_on, 4 * most))
         scored = similarities(db, owner, asked, [int(chunk) for chunk in near])

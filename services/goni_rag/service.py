@@ -14,10 +14,11 @@ from goni_core import fields, log, paths, web
 from goni_core.contract import plain
 from goni_core.http import Service
 from goni_core.serve import Listener, serve, unix_or_inherited
-from goni_rag import files_api, folders, sandbox, store, upkeep
+from goni_rag import files_api, filters, folders, sandbox, store, upkeep
 from goni_rag.embed import Embedder
 from goni_rag.health import Examiner
 from goni_rag.library import Library
+from goni_rag.rerank import Reranker
 
 MOST_SOURCES = 50
 LONGEST_QUERY = 10_000
@@ -31,7 +32,7 @@ async def run() -> None:
     state.mkdir(parents=True, exist_ok=True)
     engine = Service("the engine", paths.engine_socket())
     itself = Service("document search", paths.rag_socket())
-    library = Library(state, Embedder(engine))
+    library = Library(state, Embedder(engine), Reranker(engine))
     try:
         async with upkeep.running(library):
             app = application(library, Examiner(library, itself))
@@ -52,13 +53,14 @@ def application(library: Library, examiner: Examiner) -> Starlette:
 
     async def search(request: Request) -> Response:
         asked = await web.read_json(request)
-        fields.only(asked, ("owner", "query", "k"))
-        found = await library.search(
+        fields.only(asked, ("owner", "query", "k", *filters.NAMES))
+        answer = await library.search(
             folders.owner_id(fields.text(asked, "owner")),
             fields.text(asked, "query", longest=LONGEST_QUERY),
             fields.integer(asked, "k", least=1, most=MOST_SOURCES, default=5),
+            filters.parse(asked),
         )
-        return JSONResponse({"sources": [plain(source) for source in found]})
+        return JSONResponse(plain(answer))
 
     return web.application(
         [

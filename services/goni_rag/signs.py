@@ -50,6 +50,11 @@ class Snapshot:
     ids: NDArray[np.int64]
     lanes: NDArray[np.uint64]
 
+    def among(self, allowed: NDArray[np.int64]) -> Snapshot:
+        """Only those passages whose ids are ``allowed``."""
+        place = np.flatnonzero(np.isin(self.ids, allowed))
+        return Snapshot(self.ids[place], self.lanes[:, place])
+
     def nearest(self, signs: NDArray[np.uint8], most: int) -> NDArray[np.int64]:
         """The ids of at least ``most`` passages (all, if there are fewer): those whose signs
         differ least, and all that differ as little as the last of them.

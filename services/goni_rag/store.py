@@ -2,7 +2,8 @@
 
 Functions take a connection inside a transaction (``connections``), so each is whole or not at all.
 Every read for a person names the owner in the statement itself. A passage whose words an owner has
-already is not indexed again: it points at that passage, its twin, and takes over when that goes.
+already, or nearly (``likeness``), is not indexed again: it points at that passage, its twin, and
+takes over when that goes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from goni_core.contract import Document
-from goni_rag import embed, extract, words
+from goni_rag import embed, extract, likeness, words
 from goni_rag.chunk import VERSION as CHUNK_VERSION
 from goni_rag.chunk import Chunk, embedded_text
 from goni_rag.embed import REFUSED, Vector
@@ -101,7 +102,7 @@ def put(
     language = words.language(" ".join(chunk.text for chunk in chunks[:4]))
     for place, (chunk, vector) in enumerate(zip(chunks, vectors, strict=True)):
         mark = fingerprint(chunk.text)
-        twin = _twin(db, entry.owner, mark)
+        twin = _twin(db, entry.owner, mark, chunk.text)
         model = embed.VERSION if vector is not None or twin else 0
         row = db.execute(
             "INSERT INTO chunks (document, owner, place, page, heading, start, stop, text,"
@@ -116,6 +117,7 @@ def put(
         assert row is not None
         if twin is None:
             _add_terms(db, row, titled=titled)
+            likeness.note(db, owner_number(db, entry.owner), row, chunk.text)
             if vector:
                 _add_vector(db, row, entry.owner, vector)
 
@@ -148,7 +150,10 @@ def _remove(db: sqlite3.Connection, chunk: int, owner: str) -> None:
     vector = db.execute("SELECT vector FROM fine WHERE chunk = ?", (chunk,)).fetchone()
     _drop_terms(db, chunk, owner)
     _drop_vector(db, chunk, owner)
+    number = owner_number(db, owner)
+    likeness.drop(db, number, chunk, _text(db, chunk))
     if heir is not None:
+        likeness.note(db, number, heir, _text(db, heir))
         db.execute("UPDATE chunks SET twin = NULL WHERE id = ?", (heir,))
         db.execute("UPDATE chunks SET twin = ? WHERE twin = ?", (heir, chunk))
         model = db.execute("SELECT model FROM chunks WHERE id = ?", (chunk,)).fetchone()
@@ -289,17 +294,23 @@ def fill(db: sqlite3.Connection, vectors: Mapping[int, Vector]) -> None:
             _add_vector(db, chunk, row[0], vector)
 
 
-def reword(db: sqlite3.Connection, most: int) -> int:
-    """Make the terms of at most ``most`` passages anew that another version made; how many."""
+def outworded(db: sqlite3.Connection, after: int, most: int) -> list[int]:
+    """At most ``most`` passages after ``after``, by id, whose terms another version made."""
     rows = db.execute(
-        "SELECT id, owner FROM chunks WHERE words <> ? AND twin IS NULL LIMIT ?",
-        (words.VERSION, most),
-    ).fetchall()
-    for chunk, owner in rows:
-        _drop_terms(db, chunk, owner)
-        _add_terms(db, chunk)
-        db.execute("UPDATE chunks SET words = ? WHERE id = ?", (words.VERSION, chunk))
-    return len(rows)
+        "SELECT id FROM chunks WHERE id > ? AND words <> ? AND twin IS NULL ORDER BY id LIMIT ?",
+        (after, words.VERSION, most),
+    )
+    return [row[0] for row in rows]
+
+
+def reword(db: sqlite3.Connection, chunks: Sequence[int]) -> None:
+    """Make the terms of those of ``chunks`` anew that are still there."""
+    for chunk in chunks:
+        row = db.execute("SELECT owner FROM chunks WHERE id = ?", (chunk,)).fetchone()
+        if row is not None:
+            _drop_terms(db, chunk, row[0])
+            _add_terms(db, chunk)
+            db.execute("UPDATE chunks SET words = ? WHERE id = ?", (words.VERSION, chunk))
 
 
 def names_of(db: sqlite3.Connection, chunks: Sequence[int]) -> dict[int, str]:
@@ -356,11 +367,17 @@ def fingerprint(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(plain.encode(), digest_size=8).digest()) >> 1
 
 
-def _twin(db: sqlite3.Connection, owner: str, mark: int) -> int | None:
+def _twin(db: sqlite3.Connection, owner: str, mark: int, text: str) -> int | None:
+    """The indexed passage of ``owner`` with the words of ``text``, or nearly."""
     row = db.execute(
         "SELECT id FROM chunks WHERE owner = ? AND fingerprint = ? AND twin IS NULL", (owner, mark)
     ).fetchone()
-    return row[0] if row else None
+    return row[0] if row else likeness.find(db, owner_number(db, owner), text)
+
+
+def _text(db: sqlite3.Connection, chunk: int) -> str:
+    text: str = db.execute("SELECT text FROM chunks WHERE id = ?", (chunk,)).fetchone()[0]
+    return text
 
 
 def _add_terms(db: sqlite3.Connection, chunk: int, *, titled: bool = True) -> None:

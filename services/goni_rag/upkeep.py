@@ -1,5 +1,6 @@
 """What the service does by itself: follow the folders, read what is new, add the vectors that the
-engine couldn't give at once, and compare everything from time to time.
+engine couldn't give at once, make terms of an earlier version anew, and compare everything from
+time to time.
 
 Each of the tasks only ever brings the index nearer to the files, so that they may stop and start
 again at any moment. One bad file never keeps the others waiting, and all of them step back while
@@ -44,6 +45,7 @@ async def running(library: Library, check_seconds: float = CHECK_SECONDS) -> Asy
         lambda: _follow(library, watch, check_seconds),
         *[lambda: _read(library, taken)] * EXTRACTIONS,
         lambda: _embed(library),
+        lambda: _reword(library),
     ]
     tasks = [asyncio.create_task(_forever(library, step)) for step in steps]
     try:
@@ -127,6 +129,18 @@ async def _embed(library: Library) -> None:
     while await embed_some(library):
         pass
     await library.vectors_wanted.wait()
+
+
+async def _reword(library: Library) -> None:
+    """Make the terms anew that an earlier version of Goni made; while the service runs no others
+    come.
+    """
+    last = 0
+    while some := await library.connections.read(store.outworded, last, BATCH):
+        await library.pace.step_back()
+        await library.connections.write(store.reword, some)
+        last = some[-1]
+    await asyncio.get_running_loop().create_future()
 
 
 async def embed_some(library: Library) -> bool:

@@ -25,10 +25,13 @@ RECALL, ABSTAINS, ANSWERS = 0.95, 0.9, 0.95
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and what came of it: sources as the service gave them, best first."""
+    """A question and what came of it: sources as the service gave them, best first, and whether it
+    said that they answer.
+    """
 
     question: Question
     sources: Sequence[dict]
+    answered: bool
 
     @property
     def found(self) -> bool:
@@ -54,15 +57,17 @@ def rows(seed: int = 1, people: Sequence[str] = PEOPLE) -> list[Row]:
         try:
             with rag_node.running(Path(folder)) as rag:
                 seconds, unreadable = _filled(rag, household)
-                asked = [
-                    Asked(question, rag.search(question.owner, question.text, K))
-                    for question in household.questions
-                ]
+                asked = [_asked(rag, question) for question in household.questions]
         finally:
             node.stop()
     for miss in misses(asked):
         print(f"bench: missed {miss.question.file}: {miss.question.text}", file=sys.stderr)
     return [*judged(asked), _unreadable(household, unreadable), _pace(household, seconds)]
+
+
+def _asked(rag: rag_node.Rag, question: Question) -> Asked:
+    said = rag.ask(question.owner, question.text, K)
+    return Asked(question, said["sources"], said["found"])
 
 
 def _of(household: Corpus, people: Sequence[str]) -> Corpus:
@@ -77,8 +82,8 @@ def judged(asked: Sequence[Asked]) -> list[Row]:
     planted = [one for one in asked if one.question.kind == "planted"]
     empty = [one for one in asked if one.question.kind != "planted"]
     found = _share("household: right file and page among the first 5", planted, "found", RECALL)
-    answers = [one for one in planted if one.sources]
-    said = [one for one in empty if not one.sources]
+    answers = [one for one in planted if one.answered]
+    said = [one for one in empty if not one.answered]
     shares = [
         found,
         _share("household: the very words among the first 5", planted, "quoted"),
@@ -87,7 +92,7 @@ def judged(asked: Sequence[Asked]) -> list[Row]:
     ]
     for kind, words in KINDS.items():
         some = [one for one in empty if one.question.kind == kind]
-        silent = [one for one in some if not one.sources]
+        silent = [one for one in some if not one.answered]
         shares.append(_row(f"household: abstains, {words}", len(silent), len(some)))
     return shares
 

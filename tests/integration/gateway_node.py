@@ -207,6 +207,7 @@ class StandIn:
         self.asked: list[dict[str, Any]] = []
         self.searched: list[dict[str, Any]] = []
         self.sources: list[dict[str, Any]] = []
+        self.found = True
         self.uploads: dict[str, int] = {}
         self.context = 4096
         self.last_words = "there"
@@ -263,7 +264,8 @@ class StandIn:
     async def _search(self, request: Request) -> Response:
         self.searched.append(await request.json())
         await asyncio.sleep(self.search_delay)
-        return JSONResponse({"sources": self.sources})
+        found = self.found and bool(self.sources)
+        return JSONResponse({"sources": self.sources, "found": found})
 
     async def _chat(self, request: Request) -> Response:
         body = await request.json()

@@ -171,9 +171,14 @@ class Rag:
         return {document["name"]: document for document in answer.json()["documents"]}
 
     def search(self, owner: str, query: str, k: int = 5) -> list[dict]:
-        answer = self.http.post("/search", json={"owner": owner, "query": query, "k": k})
+        return self.ask(owner, query, k)["sources"]
+
+    def ask(self, owner: str, query: str, k: int = 5, **filters: object) -> dict:
+        """``sources`` and whether the answer was ``found``."""
+        asked = {"owner": owner, "query": query, "k": k, **filters}
+        answer = self.http.post("/search", json=asked)
         assert answer.status_code == 200, answer.text
-        return answer.json()["sources"]
+        return answer.json()
 
     def peak_memory(self) -> int:
         """The most bytes of memory that the process ever had."""

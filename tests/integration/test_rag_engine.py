@@ -7,12 +7,14 @@ from __future__ import annotations
 import socket
 import sys
 
+import httpx
 import pytest
 
 from goni_core import run
 from tests.documents import pdf
 from tests.integration.engine_node import check_built
 from tests.integration.rag_node import Rag, eventually, running
+from tests.reranker import write_tiny_reranker
 
 DOCUMENTS = {
     "heating.txt": "The boiler is serviced every spring by the municipal works. The contract runs "
@@ -32,6 +34,9 @@ def rag(tmp_path_factory):
     check_built()
     base = tmp_path_factory.mktemp("rag-engine")
     (base / "run").mkdir()
+    models = base / "state/engine/models"
+    models.mkdir(parents=True)
+    write_tiny_reranker(models / "ranker.gguf")
     env = {"GONI_RUN": str(base / "run"), "GONI_STATE": str(base / "state")}
     argv = [sys.executable, "-m", "goni_engine", "serve"]
     engine = run.start(argv, env=env, output=base / "engine.log")
@@ -70,7 +75,21 @@ def test_a_question_in_other_words_finds_its_document_first(rag: Rag, question, 
     ["who won the football championship", "tell me a joke", "explain quantum entanglement"],
 )
 def test_a_question_about_something_else_finds_nothing(rag: Rag, question):
-    assert rag.search("ann", question) == []
+    assert rag.ask("ann", question)["found"] is False
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["which antibiotics can't she take?", "boiler contract", "what was the mileage at purchase"],
+)
+def test_an_answer_counts_as_found(rag: Rag, question):
+    assert rag.ask("ann", question)["found"] is True
+
+
+def test_what_is_near_to_an_answer_is_shown_and_not_found(rag: Rag):
+    said = rag.ask("ann", "how much does the router cost?")
+    assert said["found"] is False
+    assert "router.txt" in [source["document"] for source in said["sources"]]
 
 
 def test_a_paraphrase_finds_the_page_of_a_pdf(rag: Rag):
@@ -104,3 +123,29 @@ def test_health_says_that_the_engine_embeds(rag: Rag):
     health = rag.http.get("/health").json()
     assert health["ok"], health
     assert {"name": "engine", "ok": True, "detail": "the engine embeds"} in health["checks"]
+
+
+def test_a_reranker_orders_the_sources_once_it_is_loaded(rag: Rag):
+    question = "who looks after our central heating?"
+    transport = httpx.HTTPTransport(uds=str(rag.run / "engine.sock"))
+    with httpx.Client(transport=transport, base_url="http://engine", timeout=120) as engine:
+
+        def state() -> str:
+            listed = {one["id"]: one["goni"] for one in engine.get("/v1/models").json()["data"]}
+            return listed["ranker"]["state"]
+
+        before = rag.search("ann", question)
+        assert state() == "available"  # a search loads none
+        texts = [f"{s['document']}\n{s['heading']}\n{s['text']}" for s in before]
+        body = {"model": "ranker", "query": question, "documents": texts}
+        results = engine.post("/v1/rerank", json=body).raise_for_status().json()["results"]
+        assert state() == "loaded"
+    scores = {before[one["index"]]["document"]: one["relevance_score"] for one in results}
+
+    def reranked() -> bool:
+        return rag.search("ann", question)[0]["score"] == pytest.approx(max(scores.values()))
+
+    eventually(reranked, 60)
+    after = {one["document"]: one["score"] for one in rag.search("ann", question)}
+    assert after == pytest.approx(scores)
+    assert list(after.values()) == sorted(after.values(), reverse=True)

@@ -73,8 +73,11 @@ def test_rows_count_what_was_found_and_what_was_left_unsaid():
     right = {"document": "a.pdf", "page": 2, "text": "Here: The  words."}
     wrong = {**right, "page": 1, "text": "Other."}
     asked = [
-        *(Asked(planted, [wrong, right]), Asked(planted, [wrong]), Asked(planted, [])),
-        *(Asked(absent, []), Asked(absent, [wrong])),
+        Asked(planted, [wrong, right], answered=True),
+        Asked(planted, [wrong], answered=True),
+        Asked(planted, [], answered=False),
+        Asked(absent, [wrong], answered=False),
+        Asked(absent, [wrong], answered=True),
     ]
     values = {row.figure: row.value for row in rag_household.judged(asked)}
     assert list(values.values())[:4] == [0.3333, 0.3333, 0.6667, 0.5]

@@ -11,6 +11,7 @@ from goni_core.contract import EMBEDDING_DIMENSIONS
 from goni_rag import database, embed, lexical, postings, retrieve, store, words
 from goni_rag.chunk import Chunk
 from goni_rag.embed import REFUSED
+from goni_rag.lexical import Question
 from goni_rag.retrieve import Candidates, Found
 from goni_rag.semantic import Semantic
 
@@ -46,7 +47,11 @@ def test_meaning_finds_what_words_do_not_and_the_floor_holds(db):
 
 
 def test_what_both_methods_find_comes_first(db):
-    put(db, "ann", "a.txt", ("heron", vector(0, 1)), ("heron too", vector(1, 1)), ("x", vector(1)))
+    for name, text, near in (
+        *(("a.txt", "heron", vector(0, 1)), ("b.txt", "heron too", vector(1, 1))),
+        ("c.txt", "x", vector(1)),
+    ):
+        put(db, "ann", name, (text, near))
     assert found(db, "ann", "heron", vector(1, 0))[0] == "heron too"
 
 
@@ -155,9 +160,11 @@ def test_vectors_of_an_older_model_answer_until_they_are_made_anew(db, monkeypat
 def test_terms_of_an_older_version_are_made_anew(db, monkeypatch):
     put(db, "ann", "a.txt", ("heron", None))
     monkeypatch.setattr(words, "VERSION", words.VERSION + 1)
+    some = store.outworded(db, 0, 9)
+    assert len(some) == 1
     with database.transaction(db):
-        assert store.reword(db, 9) == 1
-        assert store.reword(db, 9) == 0
+        store.reword(db, [*some, 999])
+    assert store.outworded(db, 0, 9) == []
     assert found(db, "ann", "herons") == ["heron"]
     assert db.execute("SELECT passages, terms FROM owners").fetchone() == (1, 1)
 
@@ -192,6 +199,9 @@ def test_long_questions_are_bounded(db):
     assert len(lexical.question(db, ["ann"], query).words) == lexical.MOST_WORDS
 
 
+ASKED = Question((), (), (), (), 1.0, "en")
+
+
 def test_fusion_weighs_both_scores():
     both = (Found(1, 4.0, 0.5), Found(2, 2.0, 0.5), Found(3, 0.0, -1.0))
-    assert retrieve.fused(Candidates(both, 0.6)) == [(1, 1.0), (2, pytest.approx(0.8)), (3, 0.0)]
+    assert retrieve.fused(Candidates(both, ASKED)) == [(1, 1.0), (2, pytest.approx(0.8)), (3, 0.0)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from goni_core.http import Service
-from goni_rag import extract, files_api, inotify, ledger, reconcile, store, upkeep, watch
+from goni_rag import extract, files_api, inotify, ledger, reconcile, store, upkeep, watch, words
 from goni_rag.embed import Embedder
 from goni_rag.library import Library
 
@@ -143,9 +143,8 @@ def test_a_full_disk_is_said_and_waited_out(
                 return library.pace.trouble == upkeep.FULL
 
             await until(said)
-            assert [source.document for source in await library.search("ann", "stork", 5)] == [
-                "a.txt"
-            ]
+            found = await library.search("ann", "stork", 5)
+            assert [source.document for source in found.sources] == ["a.txt"]
             await library.connections.write(pages, 1 << 30)
 
             async def both() -> bool:
@@ -175,7 +174,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     async def scene() -> None:
         await library.refresh(("ann", "a.txt"))
         found = await library.search("ann", "stork", 5)
-        assert [source.text for source in found] == ["The stork has left."]
+        assert [source.text for source in found.sources] == ["The stork has left."]
 
     run(library, scene)
     assert len(reads) == 2
@@ -199,3 +198,29 @@ def test_thousands_of_small_files_take_no_memory_to_notice(library: Library) -> 
         assert await library.connections.read(ledger.count, "ann") == FILES - 1
 
     run(library, scene)
+
+
+def test_terms_of_an_earlier_version_are_made_anew_in_the_background(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = folder(library)
+    old(base / "a.txt", "herons fly")
+    monkeypatch.setattr(upkeep, "BATCH", 1)
+
+    async def scene() -> None:
+        async with upkeep.running(library):
+            await until(lambda: _indexed(library))
+        monkeypatch.setattr(words, "VERSION", words.VERSION + 1)
+        assert await library.connections.read(store.outworded, 0, 9)
+        async with upkeep.running(library):
+            await until(lambda: _reworded(library))
+
+    run(library, scene)
+
+
+async def _indexed(library: Library) -> bool:
+    return (await states(library)).get("a.txt") == "indexed"
+
+
+async def _reworded(library: Library) -> bool:
+    return not await library.connections.read(store.outworded, 0, 9)

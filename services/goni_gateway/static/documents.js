@@ -186,10 +186,28 @@ async function dropped(transfer) {
 
 // --- search --------------------------------------------------------------------------------
 
-function passage({ document: path, page, heading, text }, words) {
-  const where = [page ? `page ${page}` : "", heading].filter(Boolean).join(" · ");
+function passage({ document: path, page, heading, text, also }, words) {
+  const others = also?.length ? `also in ${also.map((one) => one.document).join(", ")}` : "";
+  const where = [page ? `page ${page}` : "", heading, others].filter(Boolean).join(" · ");
   return made("li", {}, made("div", { className: "what" }, made("strong", {}, path), made("span", {}, where),
     made("blockquote", {}, ...marked(text, words))));
+}
+
+// Days as the person sees them, here; the last one whole.
+function moment(day, days = 0) {
+  const [year, month, date] = day.split("-").map(Number);
+  return Math.max(0, Math.floor(new Date(year, month - 1, date + days) / 1000) - (days ? 1 : 0));
+}
+
+function filters() {
+  const given = (id) => $(id).value.trim();
+  return {
+    ...(given("only-space") && { space: given("only-space") }),
+    ...(given("only-type") && { types: [given("only-type")] }),
+    ...(given("only-folder") && { folder: given("only-folder") }),
+    ...(given("only-since") && { since: moment(given("only-since")) }),
+    ...(given("only-until") && { until: moment(given("only-until"), 1) }),
+  };
 }
 
 async function search(event) {
@@ -199,9 +217,11 @@ async function search(event) {
   $("found").hidden = false; $("browse").hidden = true;
   $("found-words").textContent = "Searching…"; $("passages").replaceChildren();
   try {
-    const { sources } = await call("POST", "/api/search", { query: words, k: 20 });
+    const { sources, found } = await call("POST", "/api/search", { query: words, k: 20, ...filters() });
     $("passages").replaceChildren(...sources.map((source) => passage(source, words)));
-    $("found-words").textContent = sources.length ? `${sources.length} passage${sources.length > 1 ? "s" : ""}` : "The documents don't say.";
+    const count = `${sources.length} passage${sources.length > 1 ? "s" : ""}`;
+    const unsure = sources.length ? "The documents don't seem to say. Nearest to the question:" : "The documents don't say.";
+    $("found-words").textContent = found ? count : unsure;
   } catch (error) { $("found-words").textContent = error.message; }
 }
 

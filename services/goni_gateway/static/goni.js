@@ -105,7 +105,7 @@ function rendered(text) {
 }
 
 // A source opens to its passage, the quoted words marked in it, and from there to the file.
-function sourceList(sources, citations) {
+function sourceList(sources, citations, title = "Sources") {
   const items = sources.map(({ n, space, document: file, page: number, heading, quote }) => {
     const said = citations.filter((citation) => citation.n === n && citation.quote).map(({ quote }) => quote);
     const quotes = said.length ? [...new Set(said)] : [quote];
@@ -115,16 +115,17 @@ function sourceList(sources, citations) {
       made("blockquote", {}, heading ? made("strong", {}, `${heading} `) : "", quotes.join(" … ")),
       made("p", {}, made("a", { href: link, download: file.slice(file.lastIndexOf("/") + 1) }, "Get the file"))));
   });
-  return made("div", { className: "sources" }, made("h2", {}, "Sources"), made("ol", {}, ...items));
+  return made("div", { className: "sources" }, made("h2", {}, title), made("ol", {}, ...items));
 }
 
 function extras(goni, stopped, silent) {
   const notes = [silent ? "The model ended without saying anything. Ask again, or in other words." : "",
     ...(goni?.notes ?? []), goni?.context_cut?.words, stopped ? "Stopped before the end." : ""];
-  if (goni?.abstained) notes.push("Nothing in your documents bears on this question.");
+  if (goni?.abstained) notes.push("Your documents don't seem to contain this.");
   const unsupported = (goni?.citations ?? []).filter(({ quote }) => !quote);
   if (unsupported.length) notes.push("Not everything in this answer is in the sources that it names.");
   const found = goni?.sources?.length ? [sourceList(goni.sources, goni.citations ?? [])] : [];
+  if (goni?.nearest?.length) found.push(sourceList(goni.nearest, [], "Nearest to the question"));
   return [...notes.filter(Boolean).map((note) => made("p", { className: "note" }, note)), ...found];
 }
 
