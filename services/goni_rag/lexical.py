@@ -44,8 +44,10 @@ about words.
 LEAST_PART = 5
 """Letters of a word that is looked for inside compounds."""
 
-PROMISING = 600
+PROMISING = 300
 """Passages, at least, whose scores are computed."""
+ALL_OF = 1000
+"""Passages up to which all that a question is limited to get scores."""
 COMMON = 2
 """Common words that decide between passages of rare ones where there are too many of these."""
 
@@ -120,18 +122,29 @@ def question(db: sqlite3.Connection, owners: Sequence[str], query: str) -> Quest
     )
 
 
-def candidates(db: sqlite3.Connection, name: str, asked: Question, depth: int) -> list[int]:
-    """At most ``depth`` passages of the owner called ``name`` with any of the words, best first."""
+def candidates(
+    db: sqlite3.Connection,
+    name: str,
+    asked: Question,
+    depth: int,
+    among: Ids | None = None,
+) -> list[int]:
+    """At most ``depth`` passages of the owner called ``name`` with any of the words, best first;
+    ``among``: only of these.
+    """
     whose = owner(db, name)
     if whose is None or not asked.words:
         return []
-    near = _promising(postings.of(db, whose.number), asked, max(PROMISING, 2 * depth))
-    found = scores(db, name, asked, near)
+    near = among
+    if near is None or len(near) > ALL_OF:
+        most = max(PROMISING, 2 * depth)
+        near = _promising(postings.of(db, whose.number, among), asked, most)
+    found = scores(db, name, asked, map(int, near))
     best = sorted((-score, chunk) for chunk, (score, _) in found.items() if score > 0)
     return [chunk for _, chunk in best[:depth]]
 
 
-def _promising(lists: Postings, asked: Question, most: int) -> list[int]:
+def _promising(lists: Postings, asked: Question, most: int) -> Ids:
     """The ``most`` passages that the rare words alone would rank first."""
     pairs = list(zip(asked.words, asked.rarity, strict=True))
     rare = _rare(asked)
@@ -149,7 +162,7 @@ def _promising(lists: Postings, asked: Question, most: int) -> list[int]:
         for word, rarity in pairs[rare or 1 :][:COMMON]:
             both = lists.matching(f"({base}) AND ({lists.quoted(word.variants)})", looked_at)
             total[np.isin(ids, both)] += rarity
-    best: list[int] = ids[np.lexsort((-ids, -total))[:most]].tolist()
+    best: Ids = ids[np.lexsort((-ids, -total))[:most]]
     return best
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS = 20_000
+ROWS = 15_000
 """Passages that one question may have FTS5 look at for one owner, for each thing it looks for."""
 FEW = 20_000
 """Ids from which on a term's passages are sampled before they are counted."""
@@ -38,7 +38,7 @@ SELECT doc, CASE col WHEN 'text' THEN 0 WHEN 'heading' THEN 1 WHEN 'name' THEN 2
 FROM occurrences WHERE term = ?
 """
 MATCHING = """
-SELECT rowid FROM lexical WHERE lexical MATCH :match AND rowid >= :least
+SELECT rowid FROM lexical WHERE lexical MATCH :match AND rowid BETWEEN :least AND :newest
 ORDER BY rowid DESC LIMIT :most
 """
 TOP = "SELECT COALESCE(MAX(id), 0) FROM chunks"
@@ -58,11 +58,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Postings:
-    """The terms of the owner with this ``number``; ``top`` is the largest id of any passage."""
+    """The terms of the owner with this ``number``; ``top`` is the largest id of any passage. Only
+    passages ``among`` these are given, unless it is None; counts are of all.
+    """
 
     db: sqlite3.Connection
     number: int
     top: int
+    among: Ids | None = None
 
     def count(self, term: str) -> int:
         """In how many passages ``term`` is, about."""
@@ -86,16 +89,21 @@ class Postings:
         places, fields = flat[::2], flat[1::2]
         ids, which = np.unique(places, return_inverse=True)
         often = np.bincount(which * 4 + fields, minlength=4 * len(ids)).reshape(-1, 4)
-        there = often[:, :3].any(axis=1)
+        there = often[:, :3].any(axis=1) & self._allowed(ids)
         return Found(ids[there], often[there, :3])
 
     def matching(self, match: str, count: int) -> Ids:
         """Passages that match an FTS5 expression, newest first; of ``count`` that a reader has to
         look at for them about :data:`ROWS` at most.
         """
-        least = max(0, self.top - self.top * ROWS // count) if count > ROWS else 0
-        values = {"match": match, "least": least, "most": ROWS}
-        return np.array([row[0] for row in self.db.execute(MATCHING, values)], np.int64)
+        newest = self.top if self.among is None else int(self.among.max(initial=0))
+        least = max(0, newest - self.top * ROWS // count) if count > ROWS else 0
+        values = {"match": match, "least": least, "newest": newest, "most": ROWS}
+        ids = np.array([row[0] for row in self.db.execute(MATCHING, values)], np.int64)
+        return ids[self._allowed(ids)]
+
+    def _allowed(self, ids: Ids) -> NDArray[np.bool_]:
+        return np.ones(len(ids), bool) if self.among is None else np.isin(ids, self.among)
 
     def inside(self, grams: Sequence[str]) -> Ids:
         """Passages with these trigrams in a row."""
@@ -110,6 +118,6 @@ class Postings:
         return f"{{name heading text}} : ({each})"
 
 
-def of(db: sqlite3.Connection, number: int) -> Postings:
+def of(db: sqlite3.Connection, number: int, among: Ids | None = None) -> Postings:
     """The terms of the owner with this ``number``, as ``db`` has them."""
-    return Postings(db, number, db.execute(TOP).fetchone()[0])
+    return Postings(db, number, db.execute(TOP).fetchone()[0], among)
