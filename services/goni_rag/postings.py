@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from goni_rag import words
+
 ROWS = 15_000
 """Passages that one question may have FTS5 look at for one owner, for each thing it looks for."""
 FEW = 20_000
@@ -28,13 +30,13 @@ SURE = 64
 there are few enough to be counted.
 """
 
-EXACT = "SELECT COALESCE(SUM(doc), 0) FROM vocabulary WHERE term = ?"
+EXACT = "SELECT COUNT(*) FROM lexical WHERE lexical MATCH :match"
 SAMPLED = """
 SELECT COUNT(*) FROM json_each(:starts) start CROSS JOIN lexical
 WHERE lexical MATCH :match AND lexical.rowid BETWEEN start.value AND start.value + :width
 """
 OCCURRENCES = """
-SELECT doc, CASE col WHEN 'text' THEN 0 WHEN 'heading' THEN 1 WHEN 'name' THEN 2 ELSE 3 END
+SELECT doc, CASE col WHEN 'text' THEN 0 WHEN 'heading' THEN 1 ELSE 2 END
 FROM occurrences WHERE term = ?
 """
 MATCHING = """
@@ -69,15 +71,15 @@ class Postings:
 
     def count(self, term: str) -> int:
         """In how many passages ``term`` is, about."""
+        match = self.quoted([term])
         if self.top > FEW:
             step = self.top // WINDOWS
             starts = [1 + place * step for place in range(WINDOWS)]
-            match = f'"{self.number}:{term}"'
             values = {"starts": json.dumps(starts), "width": WIDTH - 1, "match": match}
             sampled: int = self.db.execute(SAMPLED, values).fetchone()[0]
             if sampled >= SURE:
                 return sampled * self.top // (WINDOWS * WIDTH)
-        exact: int = self.db.execute(EXACT, (f"{self.number}:{term}",)).fetchone()[0]
+        exact: int = self.db.execute(EXACT, {"match": match}).fetchone()[0]
         return exact
 
     def occurrences(self, terms: Sequence[str]) -> Found:
@@ -88,9 +90,9 @@ class Postings:
         flat = np.fromiter(itertools.chain.from_iterable(itertools.chain(*rows)), np.int64)
         places, fields = flat[::2], flat[1::2]
         ids, which = np.unique(places, return_inverse=True)
-        often = np.bincount(which * 4 + fields, minlength=4 * len(ids)).reshape(-1, 4)
-        there = often[:, :3].any(axis=1) & self._allowed(ids)
-        return Found(ids[there], often[there, :3])
+        often = np.bincount(which * 3 + fields, minlength=3 * len(ids)).reshape(-1, 3)
+        there = self._allowed(ids)
+        return Found(ids[there], often[there])
 
     def matching(self, match: str, count: int) -> Ids:
         """Passages that match an FTS5 expression, newest first; of ``count`` that a reader has to
@@ -107,15 +109,17 @@ class Postings:
 
     def inside(self, grams: Sequence[str]) -> Ids:
         """Passages with these trigrams in a row."""
-        match = 'grams : "' + " ".join(f"{self.number}:{gram}" for gram in grams) + '"'
-        return self.matching(match, min(self.count(gram) for gram in grams))
+        terms = [words.gram(gram) for gram in grams]
+        rarest = min(self.count(term) for term in terms)
+        return self.matching(
+            '"' + " ".join(f"{self.number}:{term}" for term in terms) + '"', rarest
+        )
 
     def quoted(self, terms: Sequence[str]) -> str:
         """An FTS5 expression for any of ``terms``; nothing in a quoted one is an operator
         (https://sqlite.org/fts5.html#full_text_query_syntax).
         """
-        each = " OR ".join(f'"{self.number}:{term}"' for term in terms)
-        return f"{{name heading text}} : ({each})"
+        return " OR ".join(f'"{self.number}:{term}"' for term in terms)
 
 
 def of(db: sqlite3.Connection, number: int, among: Ids | None = None) -> Postings:

@@ -126,6 +126,7 @@ def test_parts_of_compounds_are_found_by_their_letters_in_order(tmp_path):
         lists = postings.of(db, 1)
         assert lists.inside(["hei", "eiz", "izu", "zun", "ung"]).tolist() == [1]
         assert postings.of(db, 2).inside(["hei", "eiz"]).tolist() == []
+        assert lists.count("hei") == 0  # letters of a compound are no word
 
 
 @pytest.mark.parametrize("size", [40, 400])
