@@ -91,7 +91,6 @@ CREATE INDEX chunks_twin ON chunks (twin) WHERE twin IS NOT NULL;
 CREATE VIRTUAL TABLE lexical USING fts5 (
     name, heading, text, grams, tokenize = "ascii tokenchars ':'"
 );
-CREATE VIRTUAL TABLE vocabulary USING fts5vocab (lexical, row);
 -- The signs of each vector's numbers, for the coarse search; ``fine`` has the numbers themselves
 -- as 16-bit floats, ``arrivals`` the order in which they came.
 CREATE VIRTUAL TABLE vectors USING vec0 (

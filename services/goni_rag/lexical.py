@@ -44,8 +44,10 @@ about words.
 LEAST_PART = 5
 """Letters of a word that is looked for inside compounds."""
 
-PROMISING = 600
+PROMISING = 300
 """Passages, at least, whose scores are computed."""
+ALL_OF = 1000
+"""Passages up to which all that a question is limited to get scores."""
 COMMON = 2
 """Common words that decide between passages of rare ones where there are too many of these."""
 
@@ -133,18 +135,17 @@ def candidates(
     whose = owner(db, name)
     if whose is None or not asked.words:
         return []
-    most = max(PROMISING, 2 * depth)
-    if among is not None and len(among) <= most:
-        near = [int(chunk) for chunk in among]
-    else:
-        near = _promising(postings.of(db, whose.number), asked, most, among)
-    found = scores(db, name, asked, near)
+    near = among
+    if near is None or len(near) > ALL_OF:
+        most = max(PROMISING, 2 * depth)
+        near = _promising(postings.of(db, whose.number, among), asked, most)
+    found = scores(db, name, asked, map(int, near))
     best = sorted((-score, chunk) for chunk, (score, _) in found.items() if score > 0)
     return [chunk for _, chunk in best[:depth]]
 
 
-def _promising(lists: Postings, asked: Question, most: int, among: Ids | None) -> list[int]:
-    """The ``most`` passages that the rare words alone would rank first; ``among``: of these."""
+def _promising(lists: Postings, asked: Question, most: int) -> Ids:
+    """The ``most`` passages that the rare words alone would rank first."""
     pairs = list(zip(asked.words, asked.rarity, strict=True))
     rare = _rare(asked)
     looked_at = sum(asked.counts[: rare or 1])
@@ -153,10 +154,6 @@ def _promising(lists: Postings, asked: Question, most: int, among: Ids | None) -
     else:  # all are common: the newest passages with the rarest
         newest = lists.matching(lists.quoted(asked.words[0].variants), looked_at)
         gains = [(newest, np.full(len(newest), asked.rarity[0]))]
-    if among is not None:
-        allowed = [np.isin(ids, among) for ids, _ in gains]
-        pick = zip(gains, allowed, strict=True)
-        gains = [(ids[there], gain[there]) for (ids, gain), there in pick]
     ids, which = np.unique(np.concatenate([ids for ids, _ in gains]), return_inverse=True)
     together = np.concatenate([gain for _, gain in gains])
     total: NDArray[np.float64] = np.bincount(which, together, len(ids)).astype(np.float64)
@@ -165,7 +162,7 @@ def _promising(lists: Postings, asked: Question, most: int, among: Ids | None) -
         for word, rarity in pairs[rare or 1 :][:COMMON]:
             both = lists.matching(f"({base}) AND ({lists.quoted(word.variants)})", looked_at)
             total[np.isin(ids, both)] += rarity
-    best: list[int] = ids[np.lexsort((-ids, -total))[:most]].tolist()
+    best: Ids = ids[np.lexsort((-ids, -total))[:most]]
     return best
 
 

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS = 20_000
+from goni_rag import words
+
+ROWS = 15_000
 """Passages that one question may have FTS5 look at for one owner, for each thing it looks for."""
 FEW = 20_000
 """Ids from which on a term's passages are sampled before they are counted."""
@@ -28,17 +30,17 @@ SURE = 64
 there are few enough to be counted.
 """
 
-EXACT = "SELECT COALESCE(SUM(doc), 0) FROM vocabulary WHERE term = ?"
+EXACT = "SELECT COUNT(*) FROM lexical WHERE lexical MATCH :match"
 SAMPLED = """
 SELECT COUNT(*) FROM json_each(:starts) start CROSS JOIN lexical
 WHERE lexical MATCH :match AND lexical.rowid BETWEEN start.value AND start.value + :width
 """
 OCCURRENCES = """
-SELECT doc, CASE col WHEN 'text' THEN 0 WHEN 'heading' THEN 1 WHEN 'name' THEN 2 ELSE 3 END
+SELECT doc, CASE col WHEN 'text' THEN 0 WHEN 'heading' THEN 1 ELSE 2 END
 FROM occurrences WHERE term = ?
 """
 MATCHING = """
-SELECT rowid FROM lexical WHERE lexical MATCH :match AND rowid >= :least
+SELECT rowid FROM lexical WHERE lexical MATCH :match AND rowid BETWEEN :least AND :newest
 ORDER BY rowid DESC LIMIT :most
 """
 TOP = "SELECT COALESCE(MAX(id), 0) FROM chunks"
@@ -58,23 +60,26 @@ class Found:
 
 @dataclass(frozen=True)
 class Postings:
-    """The terms of the owner with this ``number``; ``top`` is the largest id of any passage."""
+    """The terms of the owner with this ``number``; ``top`` is the largest id of any passage. Only
+    passages ``among`` these are given, unless it is None; counts are of all.
+    """
 
     db: sqlite3.Connection
     number: int
     top: int
+    among: Ids | None = None
 
     def count(self, term: str) -> int:
         """In how many passages ``term`` is, about."""
+        match = self.quoted([term])
         if self.top > FEW:
             step = self.top // WINDOWS
             starts = [1 + place * step for place in range(WINDOWS)]
-            match = f'"{self.number}:{term}"'
             values = {"starts": json.dumps(starts), "width": WIDTH - 1, "match": match}
             sampled: int = self.db.execute(SAMPLED, values).fetchone()[0]
             if sampled >= SURE:
                 return sampled * self.top // (WINDOWS * WIDTH)
-        exact: int = self.db.execute(EXACT, (f"{self.number}:{term}",)).fetchone()[0]
+        exact: int = self.db.execute(EXACT, {"match": match}).fetchone()[0]
         return exact
 
     def occurrences(self, terms: Sequence[str]) -> Found:
@@ -85,31 +90,38 @@ class Postings:
         flat = np.fromiter(itertools.chain.from_iterable(itertools.chain(*rows)), np.int64)
         places, fields = flat[::2], flat[1::2]
         ids, which = np.unique(places, return_inverse=True)
-        often = np.bincount(which * 4 + fields, minlength=4 * len(ids)).reshape(-1, 4)
-        there = often[:, :3].any(axis=1)
-        return Found(ids[there], often[there, :3])
+        often = np.bincount(which * 3 + fields, minlength=3 * len(ids)).reshape(-1, 3)
+        there = self._allowed(ids)
+        return Found(ids[there], often[there])
 
     def matching(self, match: str, count: int) -> Ids:
         """Passages that match an FTS5 expression, newest first; of ``count`` that a reader has to
         look at for them about :data:`ROWS` at most.
         """
-        least = max(0, self.top - self.top * ROWS // count) if count > ROWS else 0
-        values = {"match": match, "least": least, "most": ROWS}
-        return np.array([row[0] for row in self.db.execute(MATCHING, values)], np.int64)
+        newest = self.top if self.among is None else int(self.among.max(initial=0))
+        least = max(0, newest - self.top * ROWS // count) if count > ROWS else 0
+        values = {"match": match, "least": least, "newest": newest, "most": ROWS}
+        ids = np.array([row[0] for row in self.db.execute(MATCHING, values)], np.int64)
+        return ids[self._allowed(ids)]
+
+    def _allowed(self, ids: Ids) -> NDArray[np.bool_]:
+        return np.ones(len(ids), bool) if self.among is None else np.isin(ids, self.among)
 
     def inside(self, grams: Sequence[str]) -> Ids:
         """Passages with these trigrams in a row."""
-        match = 'grams : "' + " ".join(f"{self.number}:{gram}" for gram in grams) + '"'
-        return self.matching(match, min(self.count(gram) for gram in grams))
+        terms = [words.gram(gram) for gram in grams]
+        rarest = min(self.count(term) for term in terms)
+        return self.matching(
+            '"' + " ".join(f"{self.number}:{term}" for term in terms) + '"', rarest
+        )
 
     def quoted(self, terms: Sequence[str]) -> str:
         """An FTS5 expression for any of ``terms``; nothing in a quoted one is an operator
         (https://sqlite.org/fts5.html#full_text_query_syntax).
         """
-        each = " OR ".join(f'"{self.number}:{term}"' for term in terms)
-        return f"{{name heading text}} : ({each})"
+        return " OR ".join(f'"{self.number}:{term}"' for term in terms)
 
 
-def of(db: sqlite3.Connection, number: int) -> Postings:
+def of(db: sqlite3.Connection, number: int, among: Ids | None = None) -> Postings:
     """The terms of the owner with this ``number``, as ``db`` has them."""
-    return Postings(db, number, db.execute(TOP).fetchone()[0])
+    return Postings(db, number, db.execute(TOP).fetchone()[0], among)

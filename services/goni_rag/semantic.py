@@ -1,7 +1,7 @@
 """Passages near in meaning: a coarse scan over the signs of all vectors, then the exact
 similarity of the best.
 
-    question's signs -> Hamming distance to every passage of the owner -> the nearest some thousand
+    question -> every passage of the owner by its signs -> the nearest some hundred (``signs``)
     -> their vectors from the database, in the same snapshot, by owner -> cosine similarity
 
 The signs are kept in memory (``signs``). What is kept may run ahead of a snapshot of the database:
@@ -28,8 +28,11 @@ from goni_rag import embed, signs
 from goni_rag.embed import Vector
 from goni_rag.signs import Signs
 
-CANDIDATES, CANDIDATES_PER = 500, 1 / 500
-"""How many passages the coarse scan hands on at least, and how many more for each there is."""
+COARSE, COARSE_PER = 2000, 1 / 50
+CANDIDATES, CANDIDATES_PER = 600, 1 / 800
+"""How many passages each of the two looks at signs hands on at least, and how many more for each
+there is.
+"""
 STALE = 64
 """Passages that are gone may stay in the kept signs until they are so many, and one in twenty."""
 KEPT = 2_000_000
@@ -71,8 +74,9 @@ class Semantic:
             kept = self._current(db, owner).snapshot()
         if among is not None:
             kept = kept.among(among)
-        handed_on = CANDIDATES + int(len(kept.ids) * CANDIDATES_PER)
-        near = kept.nearest(embed.signs(asked), max(handed_on, 4 * most))
+        coarse = COARSE + int(len(kept.ids) * COARSE_PER)
+        handed_on = max(CANDIDATES + int(len(kept.ids) * CANDIDATES_PER), 4 * most)
+        near = kept.nearest(asked, max(coarse, handed_on), handed_on)
         scored = similarities(db, owner, asked, [int(chunk) for chunk in near])
         return sorted(scored.items(), key=lambda item: (-item[1], item[0]))[:most]
 

@@ -396,7 +396,7 @@ def _add_terms(db: sqlite3.Connection, chunk: int, *, titled: bool = True) -> No
             marked(number, words.terms(title, code)),
             marked(number, words.terms(heading, code)),
             marked(number, terms),
-            marked(number, words.grams(text, code)),
+            marked(number, [words.gram(one) for one in words.grams(text, code)]),
         ),
     )
     db.execute(

@@ -20,7 +20,7 @@ import snowballstemmer
 
 from goni_rag.stopwords import LANGUAGES
 
-VERSION = 1
+VERSION = 2
 """Of the terms: another one's are made anew."""
 
 STEMMERS = {
@@ -117,6 +117,11 @@ def grams(text: str, code: str) -> list[str]:
         if len(word) >= LONG and word.isalpha():
             found += [*trigrams(folded(word)), "."]
     return found
+
+
+def gram(letters: str) -> str:
+    """A trigram as a term: no word is the same, and none is counted or read with the other."""
+    return f":{letters}"
 
 
 def trigrams(word: str) -> list[str]:

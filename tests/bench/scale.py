@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goni_core.contract import EMBEDDING_DIMENSIONS
-from goni_rag import database, embed, retrieve
+from goni_rag import database, embed, retrieve, words
 from goni_rag.semantic import Semantic
 from tests.bench import curves
 from tests.bench.rows import Row, at_percentile, measured, percentile
@@ -109,10 +109,11 @@ def build(path: Path, centres: Vectors, count: int) -> None:
 def _insert(db: sqlite3.Connection, first: int, block: Vectors, lines: Sequence[str]) -> None:
     ids = range(first, first + len(block))
     signs, fine = embed.signs(block), block.astype("<f2")
+    versions = words.VERSION, embed.VERSION
     db.executemany(
-        "INSERT INTO chunks VALUES (?, ?, ?, ?, 0, '', 0, 0, ?, 'en', 1, 1, ?, NULL)",
+        "INSERT INTO chunks VALUES (?, ?, ?, ?, 0, '', 0, 0, ?, 'en', ?, ?, ?, NULL)",
         (
-            (one, 1 + one // PASSAGES, OWNER, one % PASSAGES, line, one)
+            (one, 1 + one // PASSAGES, OWNER, one % PASSAGES, line, *versions, one)
             for one, line in zip(ids, lines, strict=True)
         ),
     )

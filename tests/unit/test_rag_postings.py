@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from goni_rag import database, lexical, postings, store
@@ -125,3 +126,20 @@ def test_parts_of_compounds_are_found_by_their_letters_in_order(tmp_path):
         lists = postings.of(db, 1)
         assert lists.inside(["hei", "eiz", "izu", "zun", "ung"]).tolist() == [1]
         assert postings.of(db, 2).inside(["hei", "eiz"]).tolist() == []
+        assert lists.count("hei") == 0  # letters of a compound are no word
+
+
+@pytest.mark.parametrize("size", [40, 400])
+def test_candidates_are_among_those_that_are_left(db, size, monkeypatch):
+    monkeypatch.setattr(lexical, "ALL_OF", 100)
+    among = np.array(sorted(random.Random(size).sample(every(db, "ann"), size)))
+    asked = lexical.question(db, ["ann"], "wort3 wort40 ann")
+    right = [one for one, _ in ranking(db, "ann", asked) if one in set(among.tolist())][:10]
+    assert lexical.candidates(db, "ann", asked, 10, among) == right
+    assert lexical.candidates(db, "bob", asked, 10, among) == []
+    assert lexical.candidates(db, "ann", asked, 10, among[:0]) == []
+    monkeypatch.setattr(postings, "ROWS", 30)
+    monkeypatch.setattr(lexical, "ROWS", 30)
+    found = lexical.candidates(db, "ann", lexical.question(db, ["ann"], "ann wort0"), 10, among)
+    assert len(found) == 10
+    assert set(found) <= set(among.tolist())

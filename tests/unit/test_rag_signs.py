@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from goni_rag import database, signs
+from goni_rag import database, embed, signs
 from goni_rag.signs import BITS, BLOCK, Signs
 
 
 def drawn(count: int, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, BITS // 8), dtype=np.uint8)
+
+
+def asked() -> np.ndarray:
+    return np.random.default_rng(2).standard_normal(BITS, dtype=np.float32)
 
 
 def test_signs_are_read_as_the_table_has_them(tmp_path: Path) -> None:
@@ -44,15 +48,19 @@ def _rows(kept: signs.Snapshot) -> list[bytes]:
 
 
 @pytest.mark.parametrize("count", [700, BLOCK + 1, signs.ALONE + BLOCK // 2])
-def test_the_nearest_are_those_that_differ_least(count: int) -> None:
-    rows, asked = drawn(count), drawn(1, seed=2)[0]
+def test_the_nearest_agree_best_of_those_that_differ_least(count: int) -> None:
+    rows, vector = drawn(count), asked()
     kept = Signs()
     kept.add(np.arange(count) * 2, rows)
-    differ = np.unpackbits(rows ^ asked, axis=1).sum(axis=1)
-    limit = np.sort(differ)[500 - 1]
-    right = np.flatnonzero(differ <= limit) * 2
-    assert sorted(kept.snapshot().nearest(asked, 500).tolist()) == right.tolist()
-    assert len(kept.snapshot().nearest(asked, count)) == count
+    differ = np.unpackbits(rows ^ embed.signs(vector), axis=1).sum(axis=1)
+    alike = np.flatnonzero(differ <= np.sort(differ)[500 - 1])
+    agreement = np.unpackbits(rows[alike], axis=1) @ vector
+    right = alike[np.argsort(-agreement)[:50]] * 2
+    assert kept.snapshot().nearest(vector, 500, 50).tolist() == sorted(right.tolist())
+    assert len(kept.snapshot().nearest(vector, count, count)) == count
+    assert len(kept.snapshot().nearest(vector, 10, 500)) >= 10
+    left = kept.snapshot().among(right[::2])
+    assert left.nearest(vector, 500, 50).tolist() == sorted(right[::2].tolist())
 
 
 def test_a_scan_does_not_see_what_is_added_meanwhile() -> None:
@@ -61,7 +69,7 @@ def test_a_scan_does_not_see_what_is_added_meanwhile() -> None:
     before = kept.snapshot()
     adding = threading.Thread(target=lambda: kept.add(np.arange(1000, 3000), rows[1000:]))
     adding.start()
-    found = before.nearest(rows[0], 100)
+    found = before.nearest(asked(), 200, 100)
     adding.join()
     assert found.max() < 1000
     assert len(kept.snapshot().ids) == 3000
