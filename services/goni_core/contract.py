@@ -110,6 +110,9 @@
                                       letters cbdefghijklnrtuv, joined by hyphens). It takes the
                                       place of an earlier one, is kept nowhere, and told this once;
                                       409 not_encrypted
+
+``/run/goni/preseed.json``, left by goni-install for the setup page: {"node_name", "owner",
+"language", "trouble": what went wrong with the stick's goni.yaml, in words}
 """
 
 from __future__ import annotations

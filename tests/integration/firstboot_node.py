@@ -91,7 +91,7 @@ class Node:
         return httpx.Client(base_url=self.url, verify=trust, timeout=20)
 
 
-def wait_until(condition: object, seconds: float = 30.0) -> None:
+def wait_until(condition: object, seconds: float = 120.0) -> None:
     assert callable(condition)
     deadline = time.monotonic() + seconds
     while not condition():
@@ -113,4 +113,4 @@ def running(folder: Path) -> Iterator[Node]:
             for process in node.started:
                 process.terminate()
             for process in node.started:
-                process.wait(20)
+                process.wait(60)
