@@ -27,12 +27,22 @@ from goni_core import log as logs
 from goni_core import serve as serving
 from goni_core.errors import BadInput, GoniError, Unavailable, exit_with
 from goni_core.http import Service
-from goni_firstboot import addresses, consoles, fingerprint, health, kept, pin, steps, texts
+from goni_firstboot import (
+    addresses,
+    answers,
+    consoles,
+    fingerprint,
+    health,
+    kept,
+    pin,
+    steps,
+    texts,
+)
 from goni_firstboot.answers import Store
 from goni_firstboot.door import Door
 from goni_firstboot.screen import View
 from goni_firstboot.sessions import Sessions
-from goni_firstboot.step import Services
+from goni_firstboot.step import Memory, Services
 from goni_firstboot.wizard import Wizard
 
 log = logging.getLogger(__name__)
@@ -139,8 +149,10 @@ async def set_up(gateway: Service, given: Options) -> None:
         Service("the disk service", paths.install_socket()),
     )
     door = Door(pin.Gate(number, time.monotonic), Sessions(time.monotonic))
-    store = Store(paths.state_dir("firstboot"))
-    wizard = Wizard(door, services, steps.row(services), store, kept.keep_name)
+    given_before = answers.preseeded(paths.run_dir() / "preseed.json")
+    store = Store(paths.state_dir("firstboot"), given_before.answers)
+    memory = Memory(trouble=given_before.trouble)
+    wizard = Wizard(door, services, steps.row(services), store, kept.keep_name, memory)
     found = () if given.screen else consoles.find()
     screens = consoles.Screens(found, given.screen)
     shown = fingerprint.of(given.certificate)

@@ -88,11 +88,39 @@ def _value(found: fields.Object, name: str, default: Any) -> Any:
     return tuple(fields.text({name: one}, name, longest=LONGEST) for one in value)
 
 
-class Store:
-    """The answers of this node in ``folder``."""
+@dataclass(frozen=True)
+class Preseeded:
+    """What came on the stick, for somebody to confirm; ``trouble`` is what went wrong with it."""
 
-    def __init__(self, folder: Path) -> None:
+    answers: Answers
+    trouble: str = ""
+
+
+def preseeded(path: Path) -> Preseeded:
+    """The answers in ``path``, as ``goni_core.contract`` describes it; none where it isn't there
+    or can't be read.
+    """
+    try:
+        found = fields.parse(path.read_bytes()[:LIMIT])
+        name, owner, language, trouble = (
+            fields.text(found, one, longest=LONGEST, default="")
+            for one in ("node_name", "owner", "language", "trouble")
+        )
+    except FileNotFoundError:
+        return Preseeded(Answers())
+    except (OSError, BadInput) as error:
+        log.warning("the answers of the stick can't be read: %s", error)
+        return Preseeded(Answers())
+    known = texts.lookup(language, texts.languages())
+    return Preseeded(Answers(language=known, node_name=name, owner_name=owner), trouble)
+
+
+class Store:
+    """The answers of this node in ``folder``; before there are any, those in ``given``."""
+
+    def __init__(self, folder: Path, given: Answers | None = None) -> None:
         self._path = folder / FILE
+        self._given = given or Answers()
         folder.mkdir(parents=True, exist_ok=True)
         files.sweep(folder)
         self.answers = self._read()
@@ -115,7 +143,7 @@ class Store:
         try:
             return parse(self._path.read_bytes())
         except FileNotFoundError:
-            return Answers()
+            return self._given
         except (OSError, BadInput) as error:
             log.warning("the earlier answers can't be read: %s", error)
             return Answers()

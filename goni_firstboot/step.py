@@ -42,12 +42,14 @@ class Memory:
     """What steps hand on to later ones and no disk ever sees; a power cut empties it.
 
     ``password`` is the owner's, for founding a household; ``recovery`` the disk's recovery key and
-    ``household`` the household's, until somebody showed that they have written them down.
+    ``household`` the household's, until somebody showed that they have written them down;
+    ``trouble`` is what went wrong with the answers on the stick.
     """
 
     password: str = field(default="", repr=False)
     recovery: str = field(default="", repr=False)
     household: str = field(default="", repr=False)
+    trouble: str = ""
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,17 @@ def preferred(header: str, known: Collection[str]) -> str:
     """The language of ``known`` that an Accept-Language header asks for (RFC 9110, section 12.5.4),
     by RFC 4647's lookup: ``de-AT`` finds ``de``. English when it asks for none of them.
     """
+    found = (lookup(wanted, known) for wanted in ranges(header))
+    return next((one for one in found if one), DEFAULT)
+
+
+def lookup(wanted: str, known: Collection[str]) -> str:
+    """The language of ``known`` that is closest to the tag ``wanted``; "" when there is none."""
     by_tag = {tag.lower(): tag for tag in known}
-    for wanted in ranges(header):
-        tag = wanted.lower()
-        while tag:
-            if tag in by_tag:
-                return by_tag[tag]
-            tag = tag.rpartition("-")[0]
-    return DEFAULT
+    tag = wanted.lower()
+    while tag and tag not in by_tag:
+        tag = tag.rpartition("-")[0]
+    return by_tag.get(tag, "")
 
 
 def ranges(header: str) -> list[str]:

@@ -50,6 +50,7 @@ class Wizard:
         steps: Sequence[Step],
         store: Store,
         keep: Callable[[str], None],
+        memory: Memory | None = None,
     ) -> None:
         self.done = asyncio.Event()
         self.node_name: str | None = None
@@ -59,7 +60,7 @@ class Wizard:
         self._steps = {step.name: step for step in steps}
         self._names = tuple(self._steps)
         self._pages = Pages()
-        self._memory = Memory()
+        self._memory = memory or Memory()
         self._keep = keep
         self._turn = asyncio.Lock()
 

@@ -36,7 +36,7 @@ class Disk:
 
     async def enrol(self, request: Request) -> Response:
         if not self.encrypted:
-            raise Conflict("the disk is not encrypted", code="not_encrypted")
+            raise Conflict("the disk is not encrypted", code="no_own_key")
         letters = "".join(secrets.choice(LETTERS) for _ in range(64))
         self.keys.append("-".join(letters[start : start + 8] for start in range(0, 64, 8)))
         return JSONResponse({"key": self.keys[-1]}, status_code=201)

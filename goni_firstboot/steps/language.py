@@ -21,6 +21,7 @@ class Language(Step):
             "regions": zones.regions(rows),
             "language": visit.answers.language or visit.texts.language,
             "time_zone": visit.answers.time_zone or zones.guess(visit.prefers, rows),
+            "trouble": visit.memory.trouble,
             "guessed": not visit.answers.time_zone,
         }
 

@@ -85,9 +85,9 @@ class Model(Step):
     async def _coming(self) -> list[dict[str, object]]:
         downloads = await self._list(self._gateway, "/downloads", "downloads")
         imports = await self._list(self._engine, "/sticks", "imports")
-        return [coming(one, "title", "done_bytes") for one in downloads] + [
-            coming(one, "name", "offset") for one in imports
-        ]
+        named = [(one, "title", "done_bytes") for one in downloads]
+        named += [(one, "name", "offset") for one in imports]
+        return [coming(*one) for one in named if one[0]["state"] != "done"]
 
     async def _list(self, service: Service, path: str, name: str) -> list[fields.Object]:
         """A list of ``service``; empty when it doesn't answer: the page is there all the same."""

@@ -137,6 +137,9 @@
                                       409 no_own_key
     POST   /reset                     {"confirm", "again": the node's name as typed, twice}:
                                       factory reset; the node restarts
+
+``/run/goni/preseed.json``, left by goni-install for the setup page: {"node_name", "owner",
+"language", "trouble": what went wrong with the stick's goni.yaml, in words}
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests import setup_walk
-from tests.integration.firstboot_node import Node, running
+from tests.integration.firstboot_node import Node, running, wait_until
 
 
 @pytest.fixture
@@ -125,3 +125,26 @@ def test_bad_option_is_one_clear_line(node: Node, arguments: list[str], message:
     assert ended.returncode == 1
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_screen_says_afterwards_how_the_node_is(node: Node) -> None:
+    node.gateway()
+    wizard = node.wizard()
+    with node.browser() as browser:
+        setup_walk.walk(posting(browser, node), node.pin())
+    assert wizard.wait(60) == 0
+    node.screen.unlink()
+    argv = [sys.executable, "-m", "goni_firstboot", "screen", "--screen", str(node.screen)]
+    screen = subprocess.Popen(argv, env=node.environment)
+    node.started.append(screen)
+    # No engine runs here, and the screen says so.
+    wait_until(lambda: "the engine does not answer" in read(node.screen), 120)
+    shown = node.screen.read_text()
+    assert "This node is set up" in shown
+    assert "PIN" not in shown
+    screen.terminate()
+    assert screen.wait(60) == 0
+
+
+def read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
