@@ -17,7 +17,7 @@ from goni_core.errors import GoniError, exit_with
 from goni_core.run import run, stream
 from image.setup import install_packages
 
-PACKAGES = ("chromium",)
+PACKAGES = ("chromium", "dbus-daemon")
 PROGRAMS = {"node": "nodejs", "npm": "npm"}
 """What must be on the PATH, and Debian's package for it. Not asked by package, since Node is often
 there from elsewhere, and then npm comes with it."""
