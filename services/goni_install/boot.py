@@ -37,6 +37,15 @@ def mounted(partition: Path, at: Path, *words: str) -> Iterator[Path]:
         run(["umount", at], timeout=300)
 
 
+def ready(running: Running) -> None:
+    """Raise :class:`GoniError` unless all that :func:`fill` takes is there: before anything is
+    written, not after.
+    """
+    for path in (running.uki, running.esp / SETTINGS, running.esp / LOADER):
+        if not path.is_file():
+            raise GoniError(f"{path} is missing", hint="is the boot partition mounted?")
+
+
 def forget(esp: Path) -> None:
     """Nothing starts from this boot partition any more."""
     loader = esp / LOADER

@@ -31,9 +31,9 @@ class Candidate:
 
     @property
     def contents(self) -> list[str]:
-        """What is on it, a line each."""
+        """What is on it, a line each; what is built on two of its partitions comes once."""
         parts = self.disk.contents[1:] or self.disk.contents
-        return [part.words for part in parts if part.filesystem or part.label]
+        return list(dict.fromkeys(one.words for one in parts if one.filesystem or one.label))
 
     def plain(self) -> dict[str, object]:
         """As a JSON object (see :mod:`goni_core.contract`, install.sock)."""

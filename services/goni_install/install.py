@@ -49,6 +49,7 @@ def install(running: Running, candidate: Candidate, monitor: Monitor, *, keep: b
     disk = Path(candidate.disk.path)
     if keep and not candidate.table.has_data:
         raise Conflict(f"{disk} holds no Goni with data to keep", hint="install without keeping")
+    boot.ready(running)
     with _alone(), tempfile.TemporaryDirectory(dir=WORK) as name:
         folder = Path(name)
         if keep:
