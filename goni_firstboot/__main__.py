@@ -159,15 +159,21 @@ async def set_up(gateway: Service, given: Options) -> None:
 
     async def look(*, ready: str | None = None) -> View:
         name, at = ready or socket.gethostname(), await current_addresses()
-        typed, now = (None, "") if ready else (number, wizard.now())
+        typed, now = (None, joined(wizard)) if ready else (number, wizard.now())
         return View(name, at, typed, shown.digits, shown.words, now, wizard.language)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_painting(screens, look, wizard.done, LOOK_S))
         tasks.create_task(serve_until_done(wizard, given))
+        tasks.create_task(wizard.follow(number))
     await services.close()
     if wizard.node_name is not None:
         await asyncio.to_thread(screens.show, await look(ready=wizard.node_name))
+
+
+def joined(wizard: Wizard) -> str:
+    """What the screen says of a node that was taken in: the words to compare."""
+    return texts.load(wizard.language)("screen.joined", words=wizard.words) if wizard.words else ""
 
 
 async def serve_until_done(wizard: Wizard, given: Options) -> None:

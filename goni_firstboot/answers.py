@@ -35,6 +35,8 @@ class Answers:
     node_name: str = ""
     wifi: str = ""
     """The wireless network that was joined; its password is iwd's."""
+    household: str = ""
+    """The name of the one to begin; empty while none was asked for."""
     owner_name: str = ""
     model: str = ""
     """What was chosen, in words for the summary."""
@@ -62,6 +64,13 @@ class Answers:
             answered=tuple(name for name in self.answered if name != step),
             skipped=tuple(name for name in self.skipped if name != step),
         )
+
+    def restarted(self) -> Answers:
+        """These answers after a power cut: a household whose code nobody has confirmed has to be
+        begun anew, for which the owner's password is needed again.
+        """
+        lost = self.household and not self.passed("recovery")
+        return self.reopening("owner") if lost else self
 
     def passed(self, step: str) -> bool:
         return step in self.answered or step in self.skipped

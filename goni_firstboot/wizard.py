@@ -9,7 +9,9 @@ ends the wizard. Without a session every path leads to ``/``. Posts must come fr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
@@ -21,9 +23,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from goni_core.errors import GoniError
-from goni_firstboot import form, journey, texts
+from goni_firstboot import form, journey, membership, texts
 from goni_firstboot.answers import Answers, Store
 from goni_firstboot.door import Door
+from goni_firstboot.membership import Standing
 from goni_firstboot.pages import Guarded, Pages
 from goni_firstboot.step import Again, Finished, Form, Memory, Services, Step, Visit
 from goni_firstboot.texts import Texts
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 
 MOMENT_S = 0.3
 """Seconds in which the wizard lets go of its socket once it is done."""
+FOLLOW_S = 0.5
+"""Seconds between two looks at whether this node was taken into a household."""
 LINGER_S = 1.0
 """Seconds after which the wizard ends even when nobody takes the last page."""
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -54,7 +59,9 @@ class Wizard:
     ) -> None:
         self.done = asyncio.Event()
         self.node_name: str | None = None
+        self.words = ""
         self.store = store
+        self.store.keep(self.store.answers.restarted())
         self._door = door
         self._services = services
         self._steps = {step.name: step for step in steps}
@@ -187,13 +194,43 @@ class Wizard:
         return _to(f"/setup/{journey.after(self._names, step.name)}")
 
     async def _set_up(self, request: Request) -> Response:
-        name = self.store.answers.node_name
+        await self._finish(self.store.answers.node_name)
+        return self._ready(request)
+
+    async def _finish(self, name: str) -> None:
         await self._services.gateway.call("POST", "/setup", json={"node_name": name})
         log.info("the node is set up")
+        with contextlib.suppress(GoniError):
+            self.words = (await membership.standing(self._services.mesh)).words
         self.node_name = name
         asyncio.get_running_loop().call_later(LINGER_S, self.done.set)
         await asyncio.to_thread(self._keep, name)
-        return self._ready(request)
+
+    async def follow(self, pin: str) -> None:
+        """Until the node is set up let an owner elsewhere take it in by ``pin``; a node that was
+        taken in has its people and a name, and nothing more is asked here.
+        """
+        offered = False
+        while not self.done.is_set():
+            with contextlib.suppress(GoniError):
+                if not offered:
+                    await membership.offer(self._services.mesh, pin)
+                    offered = True
+            with contextlib.suppress(GoniError):
+                now = await membership.standing(self._services.mesh)
+                # It was started anew, and knows nothing of the offer.
+                offered = offered and not now.idle
+                await self._join(now)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.done.wait(), FOLLOW_S)
+
+    async def _join(self, now: Standing) -> None:
+        if not now.joined:
+            return
+        async with self._turn:
+            if self.node_name is None:
+                chosen = self.store.answers.node_name
+                await self._finish(chosen or membership.label(now.name, socket.gethostname()))
 
     async def _passed_on(self, request: Request) -> Response:
         """The same address again, on a new connection: in the moment before the wizard lets go of
@@ -234,6 +271,7 @@ class Wizard:
             self._texts(request),
             host=request.url.netloc,
             node_name=self.node_name,
+            words=self.words,
         )
         response.background = BackgroundTask(self._delivered)
         return response

@@ -12,6 +12,7 @@ STEPS: tuple[tuple[str, Mapping[str, str]], ...] = (
     ("language", {"language": "en", "time_zone": "Europe/Berlin"}),
     ("name", {"node_name": NODE_NAME}),
     ("network", {"action": "skip"}),
+    ("household", {"action": "skip"}),
     ("owner", {"owner_name": OWNER, "password": PASSWORD, "password_again": PASSWORD}),
     ("model", {"action": "skip"}),
     ("recovery", {"action": "skip"}),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from goni_core.http import Service
+from goni_firstboot import membership
 from goni_firstboot.step import Again, Form, Outcome, Step, Values, Visit
 
 OWNER_LONGEST = 60
@@ -19,8 +20,9 @@ PASSWORD_LONGEST = 200
 class Owner(Step):
     name = "owner"
 
-    def __init__(self, gateway: Service) -> None:
+    def __init__(self, gateway: Service, mesh: Service) -> None:
         self._gateway = gateway
+        self._mesh = mesh
 
     async def show(self, visit: Visit) -> Values:
         return {
@@ -40,7 +42,12 @@ class Owner(Step):
             return Again(found, {"owner_name": name})
         await self._gateway.call("PUT", "/setup/owner", json={"name": name, "password": password})
         visit.memory.password = password
-        return replace(visit.answers, owner_name=name)
+        answers = replace(visit.answers, owner_name=name)
+        if not answers.household:
+            return answers
+        about = answers.household, answers.node_name
+        visit.memory.household = await membership.begin(self._mesh, *about, password)
+        return answers.reopening("recovery")
 
     def _unchanged(self, visit: Visit, name: str, typed: str) -> bool:
         """Whether somebody only passes through again."""

@@ -65,7 +65,8 @@
     GET    /setup                     {"complete": bool, "node_name": str, "owner": name or ""}
     PUT    /setup/owner               {"name", "password"}: who the owner will be; may be said again
                                       until the node is set up, then 409
-    POST   /setup                     {"node_name"}: set up, with the owner named before; or
+    POST   /setup                     {"node_name"}: set up, with the owner named before, or those
+                                      of the household that this node has joined; or
                                       {"owner": {"name", "password"}, "node_name"} -> 201, or 409
     GET    /downloads                 {"downloads": [{"id", "model", "title", "state", "reason",
                                       "bytes", "done_bytes", "seconds_left", ...}]}, as the page's

@@ -115,6 +115,9 @@ def _owner(mesh: Mesh) -> list[Route]:
             checked_name(fields.text(body, one, longest=80)) for one in ("name", "node_name")
         )
         code = await mesh.household.found(name, node, _password(body))
+        # Whoever still types this node's PIN elsewhere comes too late.
+        mesh.pairing.take_back()
+        mesh.door_changed()
         return JSONResponse({"recovery": code}, status_code=201)
 
     async def password(request: Request) -> Response:

@@ -115,6 +115,18 @@ def test_the_network_step_says_what_is_there(window: Window) -> None:
     window.check()
 
 
+def test_a_household_can_be_joined_begun_or_left_for_later(window: Window) -> None:
+    expect(heading(window)).to_have_text("New household, or one that is there?")
+    window.look_closely("setup-household")
+    go_on(window, "Join a household that is there")
+    expect(window.page.get_by_label("Address of that node")).to_be_visible()
+    window.look_closely("setup-household-join")
+    go_on(window, "Rather begin a new one")
+    expect(window.page.get_by_label("Name of the new household")).to_have_value("Our home")
+    go_on(window, "Later")
+    window.check()
+
+
 def test_the_owner_is_named_and_a_way_back_keeps_the_password(window: Window) -> None:
     window.page.get_by_label("Your name").fill("Ada")
     window.page.get_by_label("Password", exact=True).fill(PASSWORD)
@@ -197,6 +209,7 @@ def test_the_keyboard_alone_sets_a_node_up_in_german(browser: Browser, tmp_path:
             ("Sprache und Zeit", ()),
             ("Name des Knotens", ("Control+a", "*kueche")),
             ("Netzwerk", ()),
+            ("Neuer Haushalt oder ein vorhandener?", ("Später",)),
             ("Ihr Konto", ("*Ada", "Tab", f"*{PASSWORD}", "Tab", f"*{PASSWORD}")),
             ("Ein Modell zum Reden", ("Später wählen",)),
             ("Wiederherstellungsschlüssel", ("Später",)),

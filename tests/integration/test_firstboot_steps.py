@@ -99,7 +99,7 @@ def test_model_of_the_browser_is_checked_and_kept(node: Node, tmp_path: Path) ->
         browser.timeout = httpx.Timeout(300)
         post = posting(browser, node)
         setup_walk.type_pin(post, node.pin())
-        setup_walk.answer(post, "language", "name", "network", "owner")
+        setup_walk.answer(post, "language", "name", "network", "household", "owner")
 
         def bring(name: str, content: bytes, **headers: str) -> httpx.Response:
             return browser.post(

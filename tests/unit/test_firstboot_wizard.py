@@ -211,6 +211,7 @@ def test_answers_outlive_the_wizard_and_passwords_do_not(contract: Contract) -> 
         await visit.answer("language", language="de", time_zone="Europe/Vienna")
         await visit.answer("name", node_name="attic")
         await visit.answer("network", action="skip")
+        await visit.answer("household", action="skip")
         await visit.answer("owner", **OWNER)
 
     async def second(visit: Visit) -> None:
@@ -275,6 +276,7 @@ def test_only_what_may_be_skipped_is(contract: Contract) -> None:
         assert (await visit.answer("name", action="skip")).status_code == 400
         await visit.answer("name", node_name="kitchen")
         assert (await visit.answer("network", action="skip")).status_code == 303
+        assert (await visit.answer("household", action="skip")).status_code == 303
         assert (await visit.answer("owner", action="skip")).status_code == 400
 
     walk(contract, visits)

@@ -77,7 +77,9 @@ def test_an_offer_with_a_pin_of_its_own_is_shown_and_ends_when_taken_back(ask: A
     assert ask("GET", "/status").json()["offer"]["pin"] == "012345"
     assert ask("DELETE", "/offer").status_code == 200
     assert ask("GET", "/status").json()["offer"] is None
+    ask("POST", "/offer", {"pin": "012345"})
     found(ask)
+    assert ask("GET", "/status").json()["offer"] is None
     assert ask("POST", "/offer", {"pin": "012345"}).status_code == 409
 
 
