@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from goni_core import fields
 from goni_core.contract import Count, Source, plain
 from goni_core.errors import BadInput
-from goni_core.http import ANSWER_TIMEOUT, Service
+from goni_core.http import ANSWER_TIMEOUT
 from goni_gateway import prompt
+from goni_gateway.nodes import At
 from goni_gateway.prompt import Message
 
 USUAL_ANSWER = 1024
@@ -65,7 +66,7 @@ def surely_fits(
 
 
 async def fit(
-    engine: Service,
+    engine: At,
     model: str,
     messages: Sequence[Message],
     sources: Sequence[Source] | None,
@@ -139,7 +140,7 @@ def describe(sources: int, turns: int, shrunk: int | None) -> ContextCut | None:
     return ContextCut(sources, turns, shrunk, text[0].upper() + text[1:] + ".")
 
 
-async def _count(engine: Service, model: str, messages: list[Message]) -> Count:
+async def _count(engine: At, model: str, messages: list[Message]) -> Count:
     said = await engine.call(
         "POST", "/count", json={"model": model, "messages": messages}, timeout=ANSWER_TIMEOUT
     )

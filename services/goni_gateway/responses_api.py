@@ -10,13 +10,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import fields
-from goni_core.http import Incoming
-from goni_gateway import answer, bodies, callers, gateway, models, responses_input, sse
+from goni_core.hangup import EventStream, unless_gone
+from goni_gateway import answer, bodies, callers, gateway, responses_input, sse
 from goni_gateway.gateway import Gateway
-from goni_gateway.hangup import EventStream, unless_gone
 from goni_gateway.metrics import Meter
 from goni_gateway.people import Person
 from goni_gateway.responses_output import Event, Outcome
+from goni_gateway.routing import Answer
 
 
 async def create_response(request: Request) -> Response:
@@ -28,24 +28,22 @@ async def create_response(request: Request) -> Response:
 async def _answer(gate: Gateway, person: Person, body: fields.Object) -> Response:
     question = answer.question_from(responses_input.chat_from(body))
     async with AsyncExitStack() as held:
-        place = await gate.join(person, question.model, models.CHAT, background=question.background)
+        place = await gate.join_chat(person, question)
         held.enter_context(place)
         prepared = await answer.prepare(gate, person, question)
         await place.reached()
         outcome = Outcome(body, prepared.goni)
         meter = gate.metrics.meter(question.model, place.joined)
         if not question.stream:
-            outcome.take(await answer.whole(gate, prepared, meter))
+            outcome.take(await answer.whole(gate, prepared, meter, place))
             outcome.finish()
             return JSONResponse(outcome.response)
-        incoming = await answer.opened(gate, prepared)
+        incoming = await answer.opened(gate, prepared, place)
         held.push_async_callback(incoming.close)
         return EventStream(_events(incoming, outcome, meter), held.pop_all().aclose)
 
 
-async def _events(
-    incoming: Incoming, outcome: Outcome, meter: Meter
-) -> AsyncGenerator[bytes, None]:
+async def _events(incoming: Answer, outcome: Outcome, meter: Meter) -> AsyncGenerator[bytes, None]:
     yield _written(outcome.begin())
     async for data in answer.events(incoming, meter):
         chunk = sse.parsed(data)

@@ -58,6 +58,16 @@ def dumped(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def speaks(chunk: dict[str, Any]) -> bool:
+    """Whether a chunk of an answer says something: text, thoughts or a call."""
+    for choice in chunk.get("choices") or []:
+        delta = choice.get("delta") or {}
+        names = ("content", "reasoning_content", "tool_calls")
+        if choice.get("text") or any(delta.get(name) for name in names):
+            return True
+    return False
+
+
 def parsed(data: bytes) -> dict[str, Any]:
     """An event's data as a JSON object; empty when it is something else (``[DONE]``)."""
     try:

@@ -26,8 +26,8 @@ from goni_core.contract import (
     Nearby,
     plain,
 )
-from goni_core.errors import BadInput
-from goni_mesh import entries, peers, records, secret
+from goni_core.errors import BadInput, Unavailable
+from goni_mesh import chats, entries, peers, records, secret
 from goni_mesh.entries import Entry, Shown
 from goni_mesh.household import Household, checked_name
 from goni_mesh.pairing import Pairing
@@ -70,6 +70,17 @@ def _about(mesh: Mesh) -> list[Route]:
     async def listing(request: Request) -> Response:
         return JSONResponse({"peers": [plain(peer) for peer in mesh.peers.states()]})
 
+    async def nodes(request: Request) -> Response:
+        return JSONResponse({"nodes": [plain(node) for node in mesh.peers.loads()]})
+
+    async def chat(request: Request) -> Response:
+        peer = mesh.peers.client(request.path_params["node"])
+        if peer is None:
+            raise Unavailable("that node does not answer", code="peer_unavailable")
+        household = mesh.household.joined().household
+        path = request.url.path.removeprefix(f"/nodes/{request.path_params['node']}")
+        return await chats.to_peer(request, peer, path, household)
+
     async def nearby(request: Request) -> Response:
         return JSONResponse({"nodes": [plain(one) for one in mesh.nearby()]})
 
@@ -81,6 +92,9 @@ def _about(mesh: Mesh) -> list[Route]:
         Route("/health", health),
         Route("/status", status),
         Route("/peers", listing),
+        Route("/nodes", nodes),
+        Route("/nodes/{node}" + chats.CHAT, chat, methods=["POST"]),
+        Route("/nodes/{node}" + chats.COUNT, chat, methods=["POST"]),
         Route("/nearby", nearby),
         Route("/authority", authority),
     ]
