@@ -106,12 +106,16 @@ bench-flash: setup ## goni-flash against dd and cmp on a loop device, as root: o
 bench-update: setup ## Updates: bytes, time and memory: out/bench/update.json
 	@$(PY) -m tests.bench.update
 
+.PHONY: bench-mesh
+bench-mesh: setup ## Several nodes: routing, failures, splits, discovery: out/bench/mesh.json (as root)
+	@$(PY) -m tests.bench.mesh $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
 .PHONY: bench-rag
 bench-rag: setup ## Documents: rightness, speed, separation: out/bench/rag.json; ONLY="scale kills"
 	@$(PY) -m tests.bench.rag $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench
-bench: bench-image bench-engine bench-rag bench-update bench-flash ## All benches, as one table (as root, for bench-flash)
+bench: bench-image bench-engine bench-rag bench-mesh bench-update bench-flash ## All benches, as one table (as root, for bench-flash)
 	@$(PY) -m tests.bench.table
 
 .PHONY: format

@@ -7,6 +7,7 @@
     DELETE /models/{name}             and what lies beside it; NAME.mmproj.gguf or NAME.draft.gguf:
                                       that file alone
     GET    /stats                     {"models": [ModelStats]}: those that are loaded
+    GET    /load                      Load: what a chat model here can take on now, and how fast
     GET    /catalog                   {"hub": address, "models": [Offer]}: what can be downloaded
     POST   /incoming                  {"name", "bytes", "sha256", "tag"} (the last two may be left
                                       out) -> 201 and its Incoming; 200 when the same file, by its
@@ -95,6 +96,10 @@
     GET    /health                    Health
     GET    /status                    MeshStatus
     GET    /peers                     {"peers": [PeerState]}
+    GET    /nodes                     {"nodes": [NodeLoad]}: peers that say what they can take on
+    POST   /nodes/{id}/v1/chat/completions   as the engine's, by that peer's engine; the person is
+                                      told to it as an id that means nothing elsewhere
+    POST   /nodes/{id}/count          likewise
     GET    /nearby                    {"nodes": [Nearby]}: who announces itself on the network
     POST   /household                 {"name", "node_name", "password"} -> 201 {"recovery"}: the
                                       code to write down, shown this once; 409 in a household
@@ -163,6 +168,10 @@ MESH_PORT, PAIRING_PORT = 7475, 7476
 
 MOST_ALSO = 20
 """Other documents that are named with a passage which they have too."""
+MOST_LOADS = 32
+"""Models at most that a node tells others about."""
+QUESTION_LIMIT = 24 << 20
+"""Bytes of a chat request: a long chat, and a few pictures in base64."""
 
 MODEL_LIMIT = 512 << 30
 DOCUMENT_LIMIT = 512 << 20
@@ -220,6 +229,44 @@ class ModelStats:
     prompt_tokens: int
     generated_tokens: int
     tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class ModelLoad:
+    """A chat model and what it can take on now. ``tag`` tells files of one name apart; ``bytes`` is
+    the file's size; ``slots``, ``context``, ``busy`` and ``waiting`` are 0 while it isn't loaded.
+    ``prefill`` and ``decode`` are tokens per second of one request, as measured (0: not yet).
+    """
+
+    id: str
+    tag: str
+    bytes: int
+    state: str
+    context: int
+    slots: int
+    busy: int
+    waiting: int
+    prefill: float
+    decode: float
+    pictures: bool
+
+
+@dataclass(frozen=True)
+class Load:
+    """A node's chat models, and MiB of memory that could still be given to one."""
+
+    free: int = 0
+    models: tuple[ModelLoad, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeLoad:
+    """What a peer last said of itself, ``age`` seconds ago."""
+
+    id: str
+    name: str
+    age: float
+    load: Load
 
 
 @dataclass(frozen=True)
@@ -480,6 +527,47 @@ class Field:
 def plain(value: Any) -> dict[str, Any]:
     """A contract dataclass as a JSON object."""
     return dataclasses.asdict(value)
+
+
+def load_from(value: fields.Object) -> Load:
+    """A :class:`Load` from another node's JSON; :class:`~goni_core.errors.BadInput` names the bad
+    field.
+    """
+    models = fields.objects(value, "models", most=MOST_LOADS)
+    return Load(
+        fields.integer(value, "free", least=0, most=1 << 40),
+        tuple(_model_load_from(one) for one in models),
+    )
+
+
+def _model_load_from(value: fields.Object) -> ModelLoad:
+    def whole(name: str, most: int) -> int:
+        return fields.integer(value, name, least=0, most=most)
+
+    return ModelLoad(
+        id=fields.text(value, "id", longest=300),
+        tag=fields.text(value, "tag", longest=64),
+        bytes=whole("bytes", MODEL_LIMIT),
+        state=fields.text(value, "state", longest=20),
+        context=whole("context", 1 << 31),
+        slots=whole("slots", 1024),
+        busy=whole("busy", 1024),
+        waiting=whole("waiting", 1 << 20),
+        prefill=fields.number(value, "prefill", least=0, most=1e9),
+        decode=fields.number(value, "decode", least=0, most=1e9),
+        pictures=fields.flag(value, "pictures"),
+    )
+
+
+def node_load_from(value: fields.Object) -> NodeLoad:
+    """A :class:`NodeLoad` from goni-mesh's JSON."""
+    load = fields.objects({"load": [value.get("load")]}, "load", most=1)[0]
+    return NodeLoad(
+        fields.text(value, "id", longest=64),
+        fields.text(value, "name", longest=80),
+        fields.number(value, "age", least=0, most=1e9),
+        load_from(load),
+    )
 
 
 def source_from(value: fields.Object) -> Source:

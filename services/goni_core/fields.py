@@ -76,6 +76,20 @@ def integer(fields: Object, name: str, *, least: int, most: int, default: int | 
     return value
 
 
+def number(
+    fields: Object, name: str, *, least: float, most: float, default: float | None = None
+) -> float:
+    """A finite number from ``least`` to ``most``."""
+    value = fields.get(name, default)
+    if value is None:
+        raise BadInput(f"{name} is missing", code="missing_field")
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise BadInput(f"{name} must be a number", code="bad_type")
+    if not least <= value <= most:
+        raise BadInput(f"{name} must be from {least:g} to {most:g}", code="out_of_range")
+    return float(value)
+
+
 def flag(fields: Object, name: str, *, default: bool = False) -> bool:
     """A boolean."""
     value = fields.get(name, default)

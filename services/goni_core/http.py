@@ -377,7 +377,7 @@ class Peer(Service):
 
     def _connector(self) -> aiohttp.BaseConnector:
         return aiohttp.TCPConnector(
-            ssl=self._tls or False, limit=32, keepalive_timeout=KEPT_S, use_dns_cache=False
+            ssl=self._tls or False, limit=128, keepalive_timeout=KEPT_S, use_dns_cache=False
         )
 
 

@@ -37,6 +37,7 @@ def build(engine: Engine) -> Starlette:
         [
             Route("/health", routes.health),
             Route("/stats", routes.stats),
+            Route("/load", routes.load),
             Route("/v1/models", routes.models),
             Route("/models/{name}", routes.put_model, methods=["PUT"]),
             Route("/models/{name}", routes.delete_model, methods=["DELETE"]),
@@ -61,6 +62,9 @@ class _Routes:
     async def stats(self, _request: Request) -> Response:
         models = [contract.plain(stats) for stats in self._engine.supervisor.stats()]
         return JSONResponse({"models": models})
+
+    async def load(self, _request: Request) -> Response:
+        return JSONResponse(contract.plain(await self._engine.load()))
 
     async def models(self, _request: Request) -> Response:
         data = [self._listed(entry) for entry in self._engine.store.all()]

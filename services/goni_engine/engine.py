@@ -21,6 +21,7 @@ from goni_engine.card import EMBEDDING
 from goni_engine.device import Devices
 from goni_engine.embedder import Embedder
 from goni_engine.incoming import Arrivals
+from goni_engine.load import Loads
 from goni_engine.loader import Loader
 from goni_engine.retests import Retests
 from goni_engine.sticks import Sticks
@@ -47,6 +48,7 @@ class Engine:
         threads = int(os.environ.get("GONI_EMBEDDING_THREADS") or max(1, cores // 2))
         self.embedder = Embedder(paths.engine_dir() / "lib", shipped, threads)
         self.devices = Devices((), cores)
+        self._loads = Loads()
         self._folder = Path()
         self._kept = paths.state_dir("engine") / "selftests.json"
         self._supervise()
@@ -93,6 +95,10 @@ class Engine:
         checks = (*self._checks, self._device(), self._chat(), self.retests.check())
         ok = all(check.ok for check in checks)
         return Health("engine", ok, self.devices.words if ok else "", checks)
+
+    async def load(self) -> contract.Load:
+        """What the chat models can take on now."""
+        return await self._loads.now(self.supervisor, self.store.all())
 
     def model(self, entry: Entry) -> Model:
         """The contract's view of a model; ``context`` is what a request can use once it is

@@ -15,13 +15,16 @@ _PREFIX = "llamacpp:"
 
 @dataclass(frozen=True)
 class Figures:
-    """Since the server's start; ``running`` is now. ``generating_s`` counts each slot's seconds."""
+    """Since the server's start; ``running`` is now. ``generating_s`` counts each slot's seconds,
+    and so does ``reading_s``.
+    """
 
     prompt_tokens: int
     generated_tokens: int
     generating_s: float
     decodes: int
     running: int
+    reading_s: float = 0.0
 
     def moved(self, before: Figures) -> bool:
         """Whether anything was computed since ``before``."""
@@ -37,10 +40,18 @@ class Figures:
         seconds = self.generating_s - before.generating_s
         return tokens / seconds if tokens >= ENOUGH and seconds > 0 else None
 
+    def reading_speed_since(self, before: Figures) -> float | None:
+        """Prompt tokens per second of one request since ``before``; None as above."""
+        tokens = self.prompt_tokens - before.prompt_tokens
+        seconds = self.reading_s - before.reading_s
+        return tokens / seconds if tokens >= ENOUGH_READ and seconds > 0 else None
+
 
 NOTHING = Figures(0, 0, 0.0, 0, 0)
 ENOUGH = 8
 """Tokens from which a speed is computed."""
+ENOUGH_READ = 64
+"""The same for prompts: the shorter one is, the more its time is that of everything else."""
 
 
 def parse(page: str) -> Figures:
@@ -62,6 +73,7 @@ def parse(page: str) -> Figures:
             generating_s=found["tokens_predicted_seconds_total"],
             decodes=_whole(found["n_decode_total"]),
             running=_whole(found["requests_processing"]),
+            reading_s=found["prompt_seconds_total"],
         )
     except KeyError as error:
         raise GoniError(f"llama-server's metrics lack {error.args[0]}") from error

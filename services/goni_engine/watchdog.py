@@ -58,11 +58,11 @@ class Watchdog:
         self._server = server
         self._patience = patience_s
         self._ended = ended
-        self._before = figures.NOTHING
+        self._before = self._before_reading = figures.NOTHING
         self._heard = self._moved = self._worked = time.monotonic()
         self._cpu = server.cpu_s
         self.figures = figures.NOTHING
-        self.speed = 0.0
+        self.speed = self.reading_speed = 0.0
         self.hung = False
         self._with_pictures = 0
         self._reading = False
@@ -115,6 +115,9 @@ class Watchdog:
         speed = seen.speed_since(self._before)
         if speed is not None:
             self.speed, self._before = speed, seen
+        reading = seen.reading_speed_since(self._before_reading)
+        if reading is not None:
+            self.reading_speed, self._before_reading = reading, seen
 
     def _verdict(self, now: float) -> str:
         cpu_s = self._server.cpu_s

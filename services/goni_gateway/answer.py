@@ -19,7 +19,7 @@ from typing import Any
 from goni_core import contract, fields
 from goni_core.contract import Source
 from goni_core.errors import GoniError, Unavailable
-from goni_core.http import ANSWER_TIMEOUT, Incoming, Service
+from goni_core.http import Incoming, Service
 from goni_gateway import budget, citations, prompt, sse
 from goni_gateway.budget import Fitted
 from goni_gateway.gateway import Gateway
@@ -27,10 +27,11 @@ from goni_gateway.metrics import Meter
 from goni_gateway.passing import Passing
 from goni_gateway.people import Person
 from goni_gateway.prompt import Message
+from goni_gateway.routing import Answer
+from goni_gateway.turns import Place
 
 log = logging.getLogger(__name__)
 
-ROUTE = "/v1/chat/completions"
 MOST_MESSAGES = 4000
 MOST_SOURCES = 8
 MOST_NEAREST = 3
@@ -174,7 +175,8 @@ async def _fitted(gateway: Gateway, question: Question, sources: list[Source] | 
         context = await gateway.models.context(question.model)
         if fitted := budget.surely_fits(*asked, context):
             return fitted
-    return await budget.fit(gateway.engine, question.model, *asked, beside)
+    counter = gateway.nodes.counter(question.model)
+    return await budget.fit(counter, question.model, *asked, beside)
 
 
 async def search(
@@ -198,20 +200,20 @@ async def search(
     return Looked(sources, fields.flag(said, "found"))
 
 
-async def whole(gateway: Gateway, prepared: Prepared, meter: Meter) -> dict[str, Any]:
+async def whole(gateway: Gateway, prepared: Prepared, meter: Meter, place: Place) -> dict[str, Any]:
     """The engine's answer in one piece, with ``goni``."""
-    said = await gateway.engine.call("POST", ROUTE, json=prepared.body, timeout=ANSWER_TIMEOUT)
+    said = await gateway.router.whole(prepared.body, place)
     meter.whole(said)
     found = citations.of(text_of(said), prepared.sources)
     return {**said, "goni": {**prepared.goni, "citations": found}}
 
 
-async def opened(gateway: Gateway, prepared: Prepared) -> Incoming:
-    """The engine's answer as it comes; close it."""
-    return await gateway.engine.open("POST", ROUTE, json=prepared.body)
+async def opened(gateway: Gateway, prepared: Prepared, place: Place) -> Answer:
+    """The engine's answer as it comes, from whichever node; close it."""
+    return await gateway.router.opened(prepared.body, place)
 
 
-async def blocks(incoming: Incoming, passing: Passing) -> AsyncGenerator[bytes, None]:
+async def blocks(incoming: Answer | Incoming, passing: Passing) -> AsyncGenerator[bytes, None]:
     """A streamed answer as ``passing`` lets it through, in blocks of whole events."""
     try:
         async for block in incoming.blocks():
@@ -223,7 +225,7 @@ async def blocks(incoming: Incoming, passing: Passing) -> AsyncGenerator[bytes, 
 
 
 async def events(
-    incoming: Incoming, meter: Meter, goni: dict[str, Any] | None = None
+    incoming: Answer | Incoming, meter: Meter, goni: dict[str, Any] | None = None
 ) -> AsyncGenerator[bytes, None]:
     """The data of each event of :func:`blocks`."""
     async for block in blocks(incoming, Passing(meter, goni)):

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from goni_core import fields
 from goni_core.contract import Count, Source, plain
 from goni_core.errors import BadInput
-from goni_core.http import ANSWER_TIMEOUT, Service
+from goni_core.http import ANSWER_TIMEOUT
 from goni_gateway import prompt
+from goni_gateway.nodes import At
 from goni_gateway.prompt import Message
 
 TEMPLATED = ("tools", "tool_choice", "chat_template_kwargs")
@@ -67,7 +68,7 @@ def surely_fits(
 
 
 async def fit(
-    engine: Service,
+    engine: At,
     model: str,
     messages: Sequence[Message],
     sources: Sequence[Source] | None,
@@ -144,7 +145,7 @@ def describe(sources: int, turns: int, shrunk: int | None) -> ContextCut | None:
     return ContextCut(sources, turns, shrunk, text[0].upper() + text[1:] + ".")
 
 
-async def _count(engine: Service, request: Mapping[str, object]) -> Count:
+async def _count(engine: At, request: Mapping[str, object]) -> Count:
     said = await engine.call("POST", "/count", json=request, timeout=ANSWER_TIMEOUT)
     most = 1 << 31
     return Count(

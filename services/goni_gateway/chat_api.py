@@ -20,7 +20,7 @@ from starlette.routing import Route
 from goni_core import fields
 from goni_core.contract import Source, plain
 from goni_core.errors import NotFound
-from goni_core.http import Incoming
+from goni_core.hangup import EventStream, unless_gone
 from goni_gateway import (
     answer,
     bodies,
@@ -28,7 +28,6 @@ from goni_gateway import (
     chats,
     citations,
     gateway,
-    models,
     pictures,
     pictures_api,
     sse,
@@ -36,10 +35,10 @@ from goni_gateway import (
 from goni_gateway.answer import Prepared, Question
 from goni_gateway.chats import Entry
 from goni_gateway.gateway import Gateway
-from goni_gateway.hangup import EventStream, unless_gone
 from goni_gateway.metrics import Meter
 from goni_gateway.people import Person
 from goni_gateway.pictures import Picture
+from goni_gateway.routing import Answer
 
 LONGEST_QUESTION = 100_000
 
@@ -141,11 +140,11 @@ async def _answer(
     shown: tuple[Picture, ...],
 ) -> Response:
     async with AsyncExitStack() as held:
-        place = await gate.join(person, question.model, models.CHAT, background=False)
+        place = await gate.join_chat(person, question)
         held.enter_context(place)
         prepared: Prepared = await answer.prepare(gate, person, question)
         await place.reached()
-        incoming = await answer.opened(gate, prepared)
+        incoming = await answer.opened(gate, prepared, place)
         exchange = Exchange(
             *(gate, person, chat_id, text, question.model),
             *(prepared.goni, prepared.sources, shown),
@@ -159,7 +158,7 @@ async def _answer(
 
 
 async def _followed(
-    incoming: Incoming, exchange: Exchange, meter: Meter
+    incoming: Answer, exchange: Exchange, meter: Meter
 ) -> AsyncGenerator[bytes, None]:
     """The answer's events, noted in ``exchange`` and stored before the last one."""
     async for data in answer.events(incoming, meter, exchange.goni):

@@ -16,7 +16,7 @@ from goni_gateway import callers, gateway, passage
 
 async def list_models(request: Request) -> Response:
     await callers.person(request)
-    entries = await gateway.of(request).models.listed()
+    entries = await gateway.of(request).models.everywhere()
     return JSONResponse({"models": [entry["goni"] for entry in entries if "goni" in entry]})
 
 

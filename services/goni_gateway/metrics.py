@@ -101,7 +101,7 @@ class Meter:
             self._event(sse.parsed(data))
 
     def _event(self, chunk: dict[str, Any]) -> None:
-        if not self._begun and _speaks(chunk):
+        if not self._begun and sse.speaks(chunk):
             self._begun = True
             self._metrics.first(self._model, self._clock() - self._joined)
         self.whole(chunk)
@@ -136,15 +136,6 @@ class _Now(Collector):
                 if _is_number(entry.get(field)):
                     family.add_metric([str(entry.get("id"))], entry[field])
             yield family
-
-
-def _speaks(chunk: dict[str, Any]) -> bool:
-    for choice in chunk.get("choices") or []:
-        delta = choice.get("delta") or {}
-        names = ("content", "reasoning_content", "tool_calls")
-        if choice.get("text") or any(delta.get(name) for name in names):
-            return True
-    return False
 
 
 def _is_number(value: object) -> bool:

@@ -1,5 +1,5 @@
-"""The engine's models, as the front door sees them. A name that doesn't exist is an error, never
-another model.
+"""The models of this node's engine, and those that only its peers have, as the front door sees
+them. A name that doesn't exist is an error, never another model.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 
 from goni_core.errors import BadInput, NotFound
 from goni_core.http import Service
+from goni_gateway.nodes import Nodes
 
 CHAT = "chat"
 EMBEDDING = "embedding"
@@ -23,8 +24,9 @@ class Models:
     for, so that a new one is there at once. What was deleted meanwhile the engine itself refuses.
     """
 
-    def __init__(self, engine: Service) -> None:
+    def __init__(self, engine: Service, nodes: Nodes) -> None:
         self._engine = engine
+        self._nodes = nodes
         self._remembered: list[Entry] = []
         self._until = 0.0
 
@@ -34,11 +36,19 @@ class Models:
         self._remembered, self._until = entries, time.monotonic() + REMEMBERED_S
         return entries
 
+    async def everywhere(self) -> list[Entry]:
+        """As :meth:`listed`, with the models that only other nodes have; their ``goni`` says at
+        which ``node``.
+        """
+        await self._nodes.look()
+        own = await self.listed()
+        return [*own, *self._nodes.elsewhere(str(entry.get("id")) for entry in own)]
+
     async def found(self, name: str) -> Entry:
         """The model called ``name``; :class:`NotFound` (``model_not_found``) otherwise."""
         fresh = time.monotonic() < self._until
         entry = _named(self._remembered, name) if fresh else None
-        entry = entry or _named(await self.listed(), name)
+        entry = entry or _named(await self.everywhere(), name)
         if entry is None:
             raise NotFound(
                 f"there is no model {name[:100]!r} on this node",
@@ -60,6 +70,10 @@ class Models:
     async def context(self, name: str) -> int:
         """Tokens that a request to the model called ``name`` can use; 0 before it is loaded."""
         told = (await self.found(name)).get("goni", {})
+        stations = self._nodes.stations(name)
+        if stations:
+            # Wherever it goes, it fits; what isn't loaded says 0.
+            return min(one.node.context for one in stations)
         context = told.get("context", 0) if told.get("state") == "loaded" else 0
         return context if isinstance(context, int) else 0
 

@@ -13,18 +13,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import fields
+from goni_core.hangup import unless_gone
 from goni_core.http import ANSWER_TIMEOUT
 from goni_gateway import answer, bodies, callers, gateway, models
 from goni_gateway.answer import Question
 from goni_gateway.gateway import Gateway
-from goni_gateway.hangup import unless_gone
 from goni_gateway.passing import Passed, Passing
 from goni_gateway.people import Person
 
 
 async def list_models(request: Request) -> Response:
     await callers.person(request)
-    data = await gateway.of(request).models.listed()
+    data = await gateway.of(request).models.everywhere()
     return JSONResponse({"object": "list", "data": data})
 
 
@@ -42,14 +42,14 @@ async def chat_completions(request: Request) -> Response:
 
 async def _chat(gate: Gateway, person: Person, question: Question) -> Response:
     async with AsyncExitStack() as held:
-        place = await gate.join(person, question.model, models.CHAT, background=question.background)
+        place = await gate.join_chat(person, question)
         held.enter_context(place)
         prepared = await answer.prepare(gate, person, question)
         await place.reached()
         meter = gate.metrics.meter(question.model, place.joined)
         if not question.stream:
-            return JSONResponse(await answer.whole(gate, prepared, meter))
-        incoming = await answer.opened(gate, prepared)
+            return JSONResponse(await answer.whole(gate, prepared, meter, place))
+        incoming = await answer.opened(gate, prepared, place)
         held.push_async_callback(incoming.close)
         passing = Passing(meter, prepared.goni, prepared.sources)
         return Passed(incoming, passing, held.pop_all().aclose)

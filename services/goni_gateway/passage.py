@@ -14,9 +14,9 @@ from starlette.responses import JSONResponse, Response
 
 from goni_core import web
 from goni_core.errors import BadInput, TooLarge
+from goni_core.hangup import Stream
 from goni_core.http import ANSWER_TIMEOUT, Incoming, Service
 from goni_gateway import bodies
-from goni_gateway.hangup import Stream
 
 PASSED_UP = ("range", "if-range", "if-none-match", "if-modified-since")
 PASSED_DOWN = ("content-length", "content-range", "accept-ranges", "etag", "last-modified")

@@ -9,17 +9,17 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import Scope, Send
 
 from goni_core import outlet, web
 from goni_core.contract import Source
 from goni_core.errors import GoniError
-from goni_core.http import Incoming
+from goni_core.hangup import Watched
+from goni_core.http import Sink
 from goni_core.outlet import Outlet
 from goni_gateway import citations, sse
-from goni_gateway.hangup import Watched
 from goni_gateway.metrics import Meter
 
 LONGEST_STREAM = 8 << 20
@@ -80,11 +80,18 @@ class Passing:
         return ready
 
 
+class Poured(Protocol):
+    """An answer that comes in."""
+
+    async def pour(self, take: Callable[[bytes], None], into: Sink) -> None:
+        """As :meth:`goni_core.http.Incoming.pour`."""
+
+
 class Passed(Watched):
     """The answer that comes in, sent as ``passing`` lets it through, by the short way."""
 
     def __init__(
-        self, incoming: Incoming, passing: Passing, close: Callable[[], Awaitable[None]]
+        self, incoming: Poured, passing: Passing, close: Callable[[], Awaitable[None]]
     ) -> None:
         super().__init__(close)
         self._incoming = incoming

@@ -10,23 +10,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goni_core import fields
-from goni_core.http import Incoming
-from goni_gateway import (
-    answer,
-    bodies,
-    callers,
-    citations,
-    gateway,
-    models,
-    responses_input,
-    sse,
-)
+from goni_core.hangup import EventStream, unless_gone
+from goni_gateway import answer, bodies, callers, citations, gateway, responses_input, sse
 from goni_gateway.answer import Prepared
 from goni_gateway.gateway import Gateway
-from goni_gateway.hangup import EventStream, unless_gone
 from goni_gateway.metrics import Meter
 from goni_gateway.people import Person
 from goni_gateway.responses_output import Event, Outcome
+from goni_gateway.routing import Answer
 
 
 async def create_response(request: Request) -> Response:
@@ -38,26 +29,26 @@ async def create_response(request: Request) -> Response:
 async def _answer(gate: Gateway, person: Person, body: fields.Object) -> Response:
     question = answer.question_from(responses_input.chat_from(body))
     async with AsyncExitStack() as held:
-        place = await gate.join(person, question.model, models.CHAT, background=question.background)
+        place = await gate.join_chat(person, question)
         held.enter_context(place)
         prepared = await answer.prepare(gate, person, question)
         await place.reached()
         outcome = Outcome(body, prepared.goni)
         meter = gate.metrics.meter(question.model, place.joined)
         if not question.stream:
-            said = await answer.whole(gate, prepared, meter)
+            said = await answer.whole(gate, prepared, meter, place)
             outcome.take(said)
             outcome.response["goni"] = said["goni"]
             outcome.finish()
             return JSONResponse(outcome.response)
-        incoming = await answer.opened(gate, prepared)
+        incoming = await answer.opened(gate, prepared, place)
         held.push_async_callback(incoming.close)
         blocks = _events(incoming, outcome, meter, prepared)
         return EventStream(blocks, held.pop_all().aclose)
 
 
 async def _events(
-    incoming: Incoming, outcome: Outcome, meter: Meter, prepared: Prepared
+    incoming: Answer, outcome: Outcome, meter: Meter, prepared: Prepared
 ) -> AsyncGenerator[bytes, None]:
     yield _written(outcome.begin())
     async for data in answer.events(incoming, meter):

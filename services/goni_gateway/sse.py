@@ -7,11 +7,27 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator
 from typing import Any
+
+from goni_core.errors import GoniError
 
 LONGEST = 4 << 20
 """Bytes of one event at most."""
 END = re.compile(rb"\r?\n\r?\n")
+
+
+async def together(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """``blocks``, each cut at the end of an event; the last may lack its own end."""
+    waiting = b""
+    async for block in blocks:
+        ready, waiting = whole(waiting + block if waiting else block)
+        if len(waiting) > LONGEST:
+            raise GoniError("the engine sent an event that is too long")
+        if ready:
+            yield ready
+    if waiting:
+        yield waiting
 
 
 def whole(block: bytes) -> tuple[bytes, bytes]:
@@ -40,6 +56,16 @@ def event(data: bytes) -> bytes:
 def dumped(value: object) -> bytes:
     """``value`` as one event's data."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def speaks(chunk: dict[str, Any]) -> bool:
+    """Whether a chunk of an answer says something: text, thoughts or a call."""
+    for choice in chunk.get("choices") or []:
+        delta = choice.get("delta") or {}
+        names = ("content", "reasoning_content", "tool_calls")
+        if choice.get("text") or any(delta.get(name) for name in names):
+            return True
+    return False
 
 
 def parsed(data: bytes) -> dict[str, Any]:

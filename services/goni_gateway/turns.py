@@ -3,22 +3,29 @@ background.
 
     join -> the request is prepared -> reached -> answered -> leave
 
-A turn that has begun is never taken away. Background requests leave one slot alone where a model
-has more than one, so that a person seldom waits for another's batch to end. Knows people by their
-ids only and holds nothing of their requests.
+Where several nodes have the model, ``planner`` says which node each request waits for; nobody waits
+for one while another of the line could start there. A turn that has begun is never taken away.
+Background requests leave one slot alone where a model has more than one, so that a person seldom
+waits for another's batch to end. Knows people by their ids only and holds nothing of their
+requests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from goni_core.errors import TooMany
+from goni_gateway import planner
+from goni_gateway.planner import USUAL, Job, Node
+from goni_gateway.warmth import Told
 
 SLOTS = 4
 """Turns at once for a model whose engine doesn't say how many it takes."""
@@ -36,13 +43,36 @@ Waited = Callable[[str, float], None]
 """Is told the model and how many seconds a request waited for its turn there."""
 
 
+@dataclass(frozen=True)
+class Station:
+    """A node as others use it: its speeds, its ``slots``, how many of them ``others`` than this
+    gateway take, and how many of the others' requests wait there. ``slots`` is 0 before its engine
+    says how many there are.
+    """
+
+    node: Node = Node()  # noqa: RUF009 - frozen
+    slots: int = 0
+    others: int = 0
+
+    @property
+    def room(self) -> int:
+        return self.slots or SLOTS
+
+
 class Place:
-    """A request's place in the line, and its turn once :meth:`reached` returns. Leaving, by
+    """A request's place in the line, and its turn once :meth:`reached` returns, at ``node``;
+    ``ends`` is when that turn is likely to end, ``told`` the conversation. Leaving, by
     :meth:`leave` or the end of a ``with`` block, gives up either, and may be done twice.
     """
 
-    def __init__(self, turns: Turns, person: str, background: bool, joined: float) -> None:
+    def __init__(
+        self, turns: Turns, person: str, background: bool, joined: float, job: Job = USUAL
+    ) -> None:
         self.person = person
+        self.job = job
+        self.told: Told | None = None
+        self.node = ""
+        self.ends = 0.0
         self.background = background
         self.joined = joined
         self.began: float | None = None
@@ -57,9 +87,14 @@ class Place:
         except TimeoutError as error:
             raise self._turns.full() from error
 
-    def begin(self, now: float) -> None:
-        self.began = now
+    def begin(self, now: float, node: str, took: float) -> None:
+        """The turn is now, at ``node``, where it is expected to take ``took`` seconds."""
+        self.began, self.node, self.ends = now, node, now + took
         self._due.set()
+
+    def move(self, node: str) -> None:
+        """Its turn goes on at another node."""
+        self.node = node
 
     def leave(self) -> None:
         self._turns.leave(self)
@@ -77,8 +112,8 @@ class Place:
 
 
 class Turns:
-    """The turns at one model, ``slots`` at once; ``clock`` gives seconds that only grow, and
-    ``waited`` is told how long each turn was waited for.
+    """The turns at one model, ``slots`` at once at ``stations``; ``clock`` gives seconds that only
+    grow, and ``waited`` is told how long each turn was waited for.
     """
 
     def __init__(
@@ -87,7 +122,7 @@ class Turns:
         clock: Clock = time.monotonic,
         waited: Callable[[float], None] | None = None,
     ) -> None:
-        self.slots = slots
+        self.stations: Sequence[Station] = (Station(slots=slots),)
         self._clock = clock
         self._waited = waited
         # In each, the person at the front is the next; lines are never empty.
@@ -97,6 +132,10 @@ class Turns:
         self._seconds = 0.0
 
     @property
+    def slots(self) -> int:
+        return sum(one.room for one in self.stations)
+
+    @property
     def waiting(self) -> int:
         return sum(map(len, (*self._interactive.values(), *self._background.values())))
 
@@ -104,7 +143,7 @@ class Turns:
     def running(self) -> int:
         return len(self._running)
 
-    def join(self, person: str, *, background: bool = False) -> Place:
+    def join(self, person: str, *, background: bool = False, job: Job = USUAL) -> Place:
         """A place at the end of the person's line; :class:`TooMany` when that, or the model's
         whole line, is full.
         """
@@ -112,9 +151,9 @@ class Turns:
         own = sum(len(each.get(person, ())) for each in (self._interactive, self._background))
         if own >= MOST_EACH or self.waiting >= MOST:
             raise self.full()
-        place = Place(self, person, background, self._clock())
+        place = Place(self, person, background, self._clock(), job)
         lines.setdefault(person, deque()).append(place)
-        self._advance()
+        self.advance()
         return place
 
     def leave(self, place: Place) -> None:
@@ -124,7 +163,7 @@ class Turns:
             assert place.began is not None
             took = self._clock() - place.began
             self._seconds += PACE * (took - self._seconds) if self._seconds else took
-            self._advance()
+            self.advance()
         elif place.began is None:
             self._forget(place)
 
@@ -142,15 +181,25 @@ class Turns:
     def _lines(self, background: bool) -> OrderedDict[str, deque[Place]]:
         return self._background if background else self._interactive
 
-    def _advance(self) -> None:
-        while (place := self._next()) is not None:
+    def advance(self) -> None:
+        """Begin every turn that can begin."""
+        while (next_ := self._next()) is not None:
+            place, node = next_
             self._running.add(place)
-            place.begin(now := self._clock())
+            took = next(
+                (
+                    planner.seconds(place.job, one.node).end
+                    for one in self.stations
+                    if one.node.id == node
+                ),
+                0.0,
+            )
+            place.begin(now := self._clock(), node, took)
             if self._waited is not None:
                 self._waited(now - place.joined)
 
-    def _next(self) -> Place | None:
-        """Take the next place out of the lines, if there is one and room for it."""
+    def _next(self) -> tuple[Place, str] | None:
+        """Take the next place out of the lines, if there is one and room for it; and where."""
         if len(self._running) >= self.slots:
             return None
         batches = sum(place.background for place in self._running)
@@ -158,12 +207,34 @@ class Turns:
         lines = self._interactive or self._background
         if not (lines and room):
             return None
-        person, line = next(iter(lines.items()))
-        place = line.popleft()
-        lines.move_to_end(person)
+        inline = _fair(lines)
+        nodes, open_ = self._nodes()
+        found = planner.next_start([place.job for place in inline], nodes, open_)
+        if found is None:
+            return None
+        place = inline[found[0]]
+        line = lines[place.person]
+        line.remove(place)
+        lines.move_to_end(place.person)
         if not line:
-            del lines[person]
-        return place
+            del lines[place.person]
+        return place, found[1]
+
+    def _nodes(self) -> tuple[list[Node], frozenset[str]]:
+        """Every node as it is now, and those at which a turn can begin."""
+        now = self._clock()
+        nodes, open_ = [], set()
+        for one in self.stations:
+            own = [place.ends - now for place in self._running if place.node == one.node.id]
+            # What is overdue by a second is expected to take another one.
+            busy = [abs(left) for left in own]
+            if len(busy) < one.room:
+                open_.add(one.node.id)
+            others = min(max(0, one.others - len(busy)), max(0, one.room - len(busy)))
+            busy += [planner.seconds(USUAL, one.node).end / 2] * others
+            free = (*busy, *[0.0] * max(0, one.room - len(busy)))
+            nodes.append(replace(one.node, free=free))
+        return nodes, frozenset(open_)
 
     def _forget(self, place: Place) -> None:
         lines = self._lines(place.background)
@@ -174,6 +245,14 @@ class Turns:
                 del lines[place.person]
 
 
+def _fair(lines: OrderedDict[str, deque[Place]]) -> list[Place]:
+    """Everybody's first place, then everybody's second, and so on; as many as are planned."""
+    rounds = itertools.zip_longest(
+        *(itertools.islice(line, planner.HORIZON) for line in lines.values())
+    )
+    return [place for each in rounds for place in each if place is not None][: planner.HORIZON]
+
+
 class Lines:
     """The turns of every model, by its name: names of models that exist only."""
 
@@ -181,13 +260,19 @@ class Lines:
         self._waited = waited
         self._turns: dict[str, Turns] = {}
 
-    def at(self, model: str, slots: int = 0) -> Turns:
-        """The turns at ``model``; ``slots`` is what its engine says now (0: it doesn't)."""
+    def at(self, model: str, stations: Sequence[Station] = ()) -> Turns:
+        """The turns at ``model``, which ``stations`` have now; what doesn't say how many slots it
+        has keeps those that it had.
+        """
         if model not in self._turns:
             told = functools.partial(self._waited, model) if self._waited else None
             self._turns[model] = Turns(waited=told)
         turns = self._turns[model]
-        turns.slots = slots or turns.slots
+        if stations:
+            before = {one.node.id: one.slots for one in turns.stations}
+            turns.stations = [
+                replace(one, slots=one.slots or before.get(one.node.id, 0)) for one in stations
+            ]
         return turns
 
     def all(self) -> dict[str, Turns]:

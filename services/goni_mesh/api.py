@@ -25,8 +25,8 @@ from goni_core.contract import (
     Nearby,
     plain,
 )
-from goni_core.errors import BadInput
-from goni_mesh import channel_api, door, fields_api, peers, records, secret
+from goni_core.errors import BadInput, Unavailable
+from goni_mesh import channel_api, chats, door, fields_api, peers, records, secret
 from goni_mesh.household import Household, checked_name
 from goni_mesh.pairing import Pairing
 from goni_mesh.peers import Address, Peers
@@ -71,6 +71,17 @@ def _about(mesh: Mesh) -> list[Route]:
     async def listing(request: Request) -> Response:
         return JSONResponse({"peers": [plain(peer) for peer in mesh.peers.states()]})
 
+    async def nodes(request: Request) -> Response:
+        return JSONResponse({"nodes": [plain(node) for node in mesh.peers.loads()]})
+
+    async def chat(request: Request) -> Response:
+        peer = mesh.peers.client(request.path_params["node"])
+        if peer is None:
+            raise Unavailable("that node does not answer", code="peer_unavailable")
+        household = mesh.household.joined().household
+        path = request.url.path.removeprefix(f"/nodes/{request.path_params['node']}")
+        return await chats.to_peer(request, peer, path, household)
+
     async def nearby(request: Request) -> Response:
         return JSONResponse({"nodes": [plain(one) for one in mesh.nearby()]})
 
@@ -82,6 +93,9 @@ def _about(mesh: Mesh) -> list[Route]:
         Route("/health", health),
         Route("/status", status),
         Route("/peers", listing),
+        Route("/nodes", nodes),
+        Route("/nodes/{node}" + chats.CHAT, chat, methods=["POST"]),
+        Route("/nodes/{node}" + chats.COUNT, chat, methods=["POST"]),
         Route("/nearby", nearby),
         Route("/authority", authority),
     ]

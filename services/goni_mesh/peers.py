@@ -17,12 +17,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from goni_core import fields
-from goni_core.contract import PeerState
+from goni_core import contract, fields
+from goni_core.contract import NodeLoad, PeerState
 from goni_core.errors import GoniError
 from goni_core.http import Peer
-from goni_mesh import channel, sync
+from goni_mesh import channel, loads, sync
 from goni_mesh.household import Household
+from goni_mesh.loads import Loads
 from goni_mesh.members import Node
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 BEAT_S, CROWD = 5.0, 8
 """Seconds between two beats in a household of up to so many nodes; longer in a larger one, so that
 what one node says while nothing happens doesn't grow with their number."""
+CLIENT_S = 86_400.0
+"""Seconds after which a client is made anew, with this node's newest certificate."""
 HEALTH_S, HEALTH_LIMIT = 5.0, 64 << 10
 GONE_BEATS = 2.5
 MOST_ADDRESSES = 8
@@ -44,6 +47,7 @@ class _Peer:
     found: list[Address] = field(default_factory=list)
     address: Address | None = None
     client: Peer | None = None
+    chats: list[tuple[Address, float, Peer]] = field(default_factory=list)
     answered: float | None = None
     words: str = "not reached yet"
     version: str = ""
@@ -54,11 +58,14 @@ class _Peer:
 
 class Peers:
     """All peers of ``household``; ``port`` is where they find this node's channel, ``today`` says
-    the date for new certificates.
+    the date for new certificates, ``known`` is what nodes can take on.
     """
 
-    def __init__(self, household: Household, port: int, today: Callable[[], datetime]) -> None:
+    def __init__(
+        self, household: Household, port: int, today: Callable[[], datetime], known: Loads
+    ) -> None:
         self._household = household
+        self._loads = known
         self._port = port
         self._today = today
         self._peers: dict[str, _Peer] = {}
@@ -68,6 +75,7 @@ class Peers:
     async def running(self) -> AsyncIterator[None]:
         """Keep up with the peers as long as the block lasts."""
         self._household.changed.append(self.follow)
+        self._loads.changed.append(self.wake)
         self.follow()
         try:
             yield
@@ -85,6 +93,10 @@ class Peers:
         for node in now.keys() - self._peers.keys():
             peer = self._peers[node] = _Peer(now[node])
             peer.task = asyncio.create_task(self._keep_up(peer))
+        self.wake()
+
+    def wake(self) -> None:
+        """Beat now: there is something to tell."""
         for peer in self._peers.values():
             peer.wake.set()
 
@@ -97,13 +109,16 @@ class Peers:
         if peer.answered is None or time.monotonic() - peer.answered > self._beat:
             peer.wake.set()
 
-    def asked(self, node: str, address: Address, digest: str) -> None:
-        """A peer, told by its key, asked this node how it is and said what it has. When that is
-        the same, this node needn't ask as well: one beat is enough for two.
+    def asked(self, node: str, address: Address, digest: str, held: str) -> None:
+        """A peer, told by its key, asked this node how it is and said what it has, and what it
+        holds of this node's load. When that is right, this node needn't ask as well: one beat is
+        enough for two.
         """
         self.heard(node, address)
         peer, now = self._peers.get(node), self._household.roster
-        if peer is not None and peer.client is not None and now and digest == sync.digest(now):
+        if peer is None or peer.client is None or not now:
+            return
+        if digest == sync.digest(now) and held == loads.digest(self._loads.mine):
             peer.answered, peer.spared = time.monotonic(), True
 
     def left(self, node: str) -> None:
@@ -115,10 +130,31 @@ class Peers:
         """Every peer as it is now."""
         return [self._state(peer) for _, peer in sorted(self._peers.items())]
 
+    def loads(self) -> list[NodeLoad]:
+        """What every peer that is here last said that it can take on."""
+        now = time.monotonic()
+        return [
+            NodeLoad(node, peer.node.name, round(now - told.at, 1), told.load)
+            for node, peer in sorted(self._peers.items())
+            if self._is_here(peer) and (told := self._loads.told.get(node))
+        ]
+
     def client(self, node: str) -> Peer | None:
-        """A client of a peer that answered lately."""
+        """A client of a peer that answered lately, for what takes longer than a beat: a beat that
+        fails doesn't end it, only the removal of the node does.
+        """
         peer = self._peers.get(node)
-        return peer.client if peer and self._is_here(peer) else None
+        if peer is None or peer.address is None or not self._is_here(peer):
+            return None
+        now = time.monotonic()
+        if peer.chats:
+            address, made, client = peer.chats[-1]
+            if address == peer.address and now - made < CLIENT_S:
+                return client
+        tls = channel.towards(peer.node, self._household, self._today())
+        fresh = Peer(f"node {peer.node.name}", *peer.address, tls)
+        peer.chats.append((peer.address, now, fresh))
+        return fresh
 
     @property
     def _beat(self) -> float:
@@ -138,6 +174,7 @@ class Peers:
         )
 
     def _drop(self, node: str) -> None:
+        self._loads.forget(node)
         task = self._peers.pop(node).task
         if task is not None:
             task.cancel()
@@ -157,6 +194,8 @@ class Peers:
                         await peer.wake.wait()
         finally:
             await self._disconnect(peer)
+            for _, _, client in peer.chats:
+                await client.close()
 
     async def _beat_once(self, peer: _Peer) -> None:
         for address in self._candidates(peer):
@@ -192,7 +231,8 @@ class Peers:
         # With the port it learns where this node is, from the connection that proved who it is.
         said = await peer.client.ask(
             "GET",
-            f"/health?port={self._port}&digest={sync.digest(self._household.joined())}",
+            f"/health?port={self._port}&digest={sync.digest(self._household.joined())}"
+            f"&load={self._loads.held(peer.node.id)}",
             limit=HEALTH_LIMIT,
             seconds=HEALTH_S,
         )
@@ -203,6 +243,13 @@ class Peers:
         peer.words = fields.text(said, "words", longest=200, default="")
         if said.get("digest") != sync.digest(self._household.joined()):
             await sync.with_peer(self._household, peer.client)
+        await self._tell_load(peer, peer.client, said.get("load"))
+
+    async def _tell_load(self, peer: _Peer, client: Peer, held: object) -> None:
+        """What this node can take on, unless the peer has just that, and what the peer can."""
+        if isinstance(held, str) and held != loads.digest(self._loads.mine):
+            body = contract.plain(self._loads.mine)
+            await client.ask("POST", "/load", body, limit=HEALTH_LIMIT, seconds=HEALTH_S)
 
     async def _disconnect(self, peer: _Peer) -> None:
         client, peer.client = peer.client, None

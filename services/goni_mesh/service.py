@@ -13,11 +13,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 
+from starlette.applications import Starlette
+
 from goni_core import paths
 from goni_core.serve import Listener, serve, unix_or_inherited
 from goni_mesh import api, channel, channel_api, identity, pairing_api
 from goni_mesh.discovery import Announcement, Discovery, own_addresses
 from goni_mesh.household import Household
+from goni_mesh.loads import Loads
 from goni_mesh.pairing import Pairing
 from goni_mesh.peers import Peers
 from goni_mesh.ports import Port
@@ -43,9 +46,11 @@ async def run(settings: Settings, today: Callable[[], datetime]) -> None:
     """Serve until SIGTERM, with the state and socket that the environment names."""
     household = Household(paths.state_dir("mesh"))
     guard = channel.Guard(household)
-    peers = Peers(household, settings.port, today)
+    known = Loads()
+    peers = Peers(household, settings.port, today, known)
     pairing = Pairing(household, settings.port)
-    members = _channel_port(settings, household, guard, peers, today)
+    channels = functools.partial(channel_api.application, household, peers.asked, known)
+    members = _channel_port(settings, household, guard, channels, today)
     strangers = Port(
         settings.host,
         settings.pairing_port,
@@ -67,7 +72,7 @@ async def run(settings: Settings, today: Callable[[], datetime]) -> None:
     mesh = api.Mesh(
         household, peers, pairing, settings.pairing_port, door_changed, discovery.nearby
     )
-    work = [members.keep(), strangers.keep(), _keep_renewing(household, today)]
+    work = [members.keep(), strangers.keep(), known.keep(), _keep_renewing(household, today)]
     work += [discovery.keep()] if settings.discovery else []
     listening = unix_or_inherited("mesh", paths.mesh_socket())
     try:
@@ -113,14 +118,13 @@ def _channel_port(
     settings: Settings,
     household: Household,
     guard: channel.Guard,
-    peers: Peers,
+    application: Callable[[], Starlette],
     today: Callable[[], datetime],
 ) -> Port:
     def listener(listening: socket.socket) -> Listener:
         tls = channel.context(ssl.PROTOCOL_TLS_SERVER)
         channel.arm(tls, household, today())
-        app = channel_api.application(household, peers.asked)
-        return Listener(app, listening, tls=tls, guard=guard)
+        return Listener(application(), listening, tls=tls, guard=guard)
 
     def wanted() -> object:
         if household.state != "member":

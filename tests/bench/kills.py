@@ -118,7 +118,7 @@ async def measure(goni: Goni, kills: int, say: Say) -> tuple[Load, list[float]]:
     chosen = random.Random(6)
     load = Load(await undisturbed(goni.doors[0]))
     say(f"the undisturbed answers to {PROMPTS} prompts are known")
-    asked = _forever(list(load.known), chosen)
+    asked = forever(list(load.known), chosen)
     tasks = [
         asyncio.create_task(load.ask(goni.doors[place % len(goni.doors)], asked))
         for place in range(STREAMS)
@@ -141,7 +141,7 @@ async def measure(goni: Goni, kills: int, say: Say) -> tuple[Load, list[float]]:
     return load, back
 
 
-def _forever(questions: Sequence[str], chosen: random.Random) -> Iterator[str]:
+def forever(questions: Sequence[str], chosen: random.Random) -> Iterator[str]:
     while True:
         yield chosen.choice(questions)
 

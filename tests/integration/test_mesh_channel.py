@@ -156,6 +156,40 @@ def test_an_oversized_frame_is_refused_unread(two: list[Node], tmp_path: Path) -
     assert alive(two[0])
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/load", b"{}", b"400"),
+        ("/load", b'{"free": -1, "models": []}', b"400"),
+        ("/load", b'{"free": 1, "models": [{"id": "x"}]}', b"400"),
+        ("/load", b'{"free": 1, "models": []}' + b" " * 40_000, b"413"),
+        ("/v1/chat/completions", b"[]", b"400"),
+        ("/v1/chat/completions", b'{"goni": {"person": "x", "slot": 1}}', b"400"),
+        ("/v1/chat/completions", b'{"goni": 3}', b"400"),
+        ("/v1/chat/completions", b'{"model": "x", "messages": []}', b"503"),  # no engine here
+        ("/models/x.gguf", b"", b"404"),
+        ("/v1/embeddings", b"{}", b"404"),
+    ],
+)
+def test_a_member_gets_at_no_more_of_the_engine_than_chats(
+    two: list[Node], tmp_path: Path, path: str, body: bytes, status: bytes
+) -> None:
+    answer = said(two[0], member(two[1], tmp_path), post(body, path))
+    assert status in answer.split(b"\r\n")[0]
+    assert alive(two[0])
+
+
+def test_chats_of_members_too_large_or_of_unknown_size_are_refused(
+    two: list[Node], tmp_path: Path
+) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: goni\r\n"
+    endless = head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    assert b" 400 " in said(two[0], member(two[1], tmp_path), endless)
+    large = head + b"Content-Length: 40000000\r\n\r\n"
+    assert b" 413 " in said(two[0], member(two[1], tmp_path), large)
+    assert alive(two[0])
+
+
 def test_forged_records_from_a_member_change_nothing(two: list[Node], tmp_path: Path) -> None:
     other = family.household(family.key(1), family.key(2))
     forged = {
@@ -242,8 +276,8 @@ def member(node: Node, folder: Path) -> ssl.SSLContext:
     return client(folder, own(key, issued_with), pem)
 
 
-def post(body: bytes) -> bytes:
-    head = f"POST /roster HTTP/1.1\r\nHost: goni\r\nContent-Length: {len(body)}\r\n\r\n"
+def post(body: bytes, path: str = "/roster") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: goni\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

@@ -18,6 +18,7 @@ llamacpp:prompt_tokens_total 120
 llamacpp:tokens_predicted_total 64
 llamacpp:tokens_predicted_seconds_total 3.2
 llamacpp:n_decode_total 70
+llamacpp:prompt_seconds_total 0.5
 llamacpp:predicted_tokens_seconds nan
 llamacpp:requests_processing 2
 """
@@ -42,7 +43,7 @@ def dog(server: Server) -> Watchdog:
 
 
 def test_figures_are_read_from_the_page() -> None:
-    assert figures.parse(PAGE) == Figures(120, 64, 3.2, 70, 2)
+    assert figures.parse(PAGE) == Figures(120, 64, 3.2, 70, 2, 0.5)
     with pytest.raises(GoniError, match="n_decode_total"):
         figures.parse(PAGE.replace("n_decode_total", "other"))
 
@@ -52,6 +53,9 @@ def test_the_speed_is_that_of_the_last_answers() -> None:
     assert now.speed_since(before) == 20.0
     assert now.speed_since(now) is None
     assert Figures(0, 101, 10.1, 0, 0).speed_since(before) is None
+    read = Figures(400, 0, 0.0, 9, 0, 2.0)
+    assert read.reading_speed_since(figures.NOTHING) == 200.0
+    assert Figures(410, 0, 0.0, 9, 0, 2.1).reading_speed_since(read) is None
 
 
 def test_a_process_that_is_silent_and_idle_hangs(dog: Watchdog) -> None:

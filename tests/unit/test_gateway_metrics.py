@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from goni_gateway import sse
 from goni_gateway.metrics import Meter, Metrics
-from goni_gateway.turns import Lines
+from goni_gateway.turns import Lines, Station
 
 
 def samples(metrics: Metrics, lines: Lines, stats: list[dict[str, object]]) -> dict[str, float]:
@@ -60,7 +60,7 @@ def test_lines_and_the_engines_numbers_are_gauges() -> None:
     metrics = Metrics()
     lines = Lines(metrics.waited)
     for _ in range(3):
-        lines.at("m", 1).join("ada")
+        lines.at("m", [Station(slots=1)]).join("ada")
     stats: list[dict[str, object]] = [
         {"id": "m", "memory": 1 << 30, "slots": 4, "busy": None, "waiting": 0}
     ]

@@ -10,7 +10,7 @@ import pytest
 
 from goni_core.errors import TooMany
 from goni_gateway import turns
-from goni_gateway.turns import Lines, Place, Turns
+from goni_gateway.turns import Lines, Place, Station, Turns
 
 
 class Clock:
@@ -151,9 +151,12 @@ def test_waiting_has_an_end_and_is_measured(clock: Clock, monkeypatch: pytest.Mo
 
 def test_more_slots_come_with_the_next_request() -> None:
     lines = Lines()
-    places = [lines.at("m", 1).join("ada"), lines.at("m", 1).join("bob")]
+    places = [
+        lines.at("m", [Station(slots=1)]).join("ada"),
+        lines.at("m", [Station(slots=1)]).join("bob"),
+    ]
     assert len(begun(places)) == 1
-    places.append(lines.at("m", 3).join("eve"))
+    places.append(lines.at("m", [Station(slots=3)]).join("eve"))
     assert len(begun(places)) == 3
     assert lines.at("m").slots == 3
     assert list(lines.all()) == ["m"]

@@ -29,7 +29,7 @@ function ends(model) {
 
 async function showModels() {
   const { models } = await call("GET", "/api/models");
-  fill(models.map((model) => row(model.id,
+  fill(models.filter((model) => !model.node).map((model) => row(model.id,
     [kinds[model.kind] ?? model.kind, size(model.bytes), `context ${model.context.toLocaleString()} tokens`, model.pictures ? "reads pictures" : "", states[model.state] ?? model.state].filter(Boolean).join(" · "),
     model.reason, owner && model.id !== "all-MiniLM-L6-v2" ? ends(model) : null)), "No models yet.");
 }

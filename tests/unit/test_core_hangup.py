@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from starlette.types import Message
 
-from goni_gateway import hangup
+from goni_core import hangup
 
 
 async def stream(*, reads: bool, leaves: bool) -> tuple[list[bytes], bool]:
