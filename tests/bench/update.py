@@ -2,8 +2,7 @@
 
 The pair is real: the minimal image is built twice by this bench, the second time a day younger,
 with another version and with changes in a few Python files of Goni, as a small release has them.
-Writes ``out/bench/update.json`` and prints the table. Not measured here: a pair with Debian's
-updates, and households.
+Any other pair can be given. Writes ``out/bench/update.json`` and prints the table.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +26,9 @@ from goni_update import staging, verity, version
 from image import build, fixed
 from image.build import step
 from image.release import bundle, delta
+from image.release.bundle import Image
 from image.release.delta import Unpacked
-from tests.bench import rows
+from tests.bench import rows, update_beside, update_household
 from tests.bench.rows import Row, measured
 
 BENCH = "update"
@@ -38,33 +38,37 @@ DAY = 86_400
 EXAMPLES = """examples:
   make bench-update
   python -m tests.bench.update --runs 1
-  python -m tests.bench.update --built                 the pair of the last time again
+  python -m tests.bench.update --images out/goni-minimal_0.1.0_x86-64 out/goni-minimal_0.1.1_x86-64
 """
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two versions' /usr and UKI as files."""
+    """Two versions, and their /usr and UKI as files."""
 
+    old: Image
+    new: Image
     old_usr: Path
     new_usr: Path
     old_efi: Path
     new_efi: Path
-    superblock: bytes
-    """Of the new /usr's verity."""
 
 
-def measure(runs: int, *, built: bool) -> list[Row]:
+def measure(runs: int, stems: Sequence[Path] | None) -> list[Row]:
     """Every row, in the order in which they are shown."""
     with tempfile.TemporaryDirectory(dir=build.OUT) as folder:
         work = Path(folder)
         with step("a pair of images that differ in some Python"):
-            made = pair(work, built=built)
+            made = pair(work, stems or built())
         with step("deltas and whole files"):
             sizes = packed(made, work)
         with step(f"applied, {runs} times"):
             applied = [apply(made, work) for _ in range(runs)]
             whole = [unpack_whole(made, work) for _ in range(runs)]
+        with step("other programs' chunks"):
+            others = update_beside.rows_of(made.old_usr, made.new_usr, sizes["usr.delta"], work)
+        with step("a household of four, and a slot"):
+            others += update_household.rows_of(made.old, made.new, made.old_usr, runs, work)
     small, full = sizes["usr.delta"] + sizes["efi.delta"], sizes["usr"] + sizes["efi"]
     return [
         measured("bytes of a Python-only release / full", [small / full], "x", target=0.01),
@@ -84,25 +88,27 @@ def measure(runs: int, *, built: bool) -> list[Row]:
             "bytes",
             target=1.5e9,
         ),
+        *others,
     ]
 
 
-def pair(work: Path, *, built: bool) -> Pair:
-    """The minimal image and its next release."""
+def built() -> list[Path]:
+    """The minimal image and its next release, built."""
     old, new = f"{build.version()}.8", f"{build.version()}.9"
-    if not built:
-        now = fixed.commit_time() or int(time.time())
-        make_image(old, now)
-        with changed_python():
-            make_image(new, now + DAY)
-    images = [
-        bundle.image_at(build.OUT / build.output_name(PROFILE, number), version.parse(number))
-        for number in (old, new)
-    ]
+    now = fixed.commit_time() or int(time.time())
+    make_image(old, now)
+    with changed_python():
+        make_image(new, now + DAY)
+    return [build.OUT / build.output_name(PROFILE, number) for number in (old, new)]
+
+
+def pair(work: Path, stems: Sequence[Path]) -> Pair:
+    """The images whose files begin with ``stems``, the older one first."""
+    images = [bundle.image_at(stem, version.parse(stem.name.split("_")[1])) for stem in stems]
     for image, name in zip(images, ("old", "new"), strict=True):
         bundle.copy(image.files["usr"], work / f"{name}.erofs", image.usr_bytes)
     efis = [image.files["efi"] for image in images]
-    return Pair(work / "old.erofs", work / "new.erofs", efis[0], efis[1], images[1].head.raw)
+    return Pair(*images, work / "old.erofs", work / "new.erofs", *efis)
 
 
 def make_image(number: str, when: int) -> None:
@@ -145,7 +151,7 @@ def apply(made: Pair, work: Path) -> Applied:
     """Rebuild the new /usr in a process of its own, whose memory counts with its children's."""
     with delta.unpacked(made.old_usr, work) as old:
         head = work / "superblock"
-        head.write_bytes(made.superblock)
+        head.write_bytes(made.new.head.raw)
         script = [sys.executable, "-m", "tests.bench.update", "--apply"]
         where = [old.image, old.folder, work / "usr.delta", made.new_usr, head]
         said = run([*script, *where], timeout=3600).text
@@ -179,7 +185,7 @@ def unpack_whole(made: Pair, work: Path) -> float:
         begun = time.monotonic()
         target = scratch / "usr"
         staging.unpack(work / "usr", target, made.new_usr.stat().st_size)
-        verity.tree(target, verity.superblock(made.superblock))
+        verity.tree(target, made.new.head)
         return time.monotonic() - begun
 
 
@@ -200,14 +206,16 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--runs", type=int, default=3, help="of each timed row (default 3)")
-    parser.add_argument("--built", action="store_true", help="don't build the images anew")
+    parser.add_argument(
+        "--images", type=Path, nargs=2, metavar="STEM", help="a pair to measure instead"
+    )
     parser.add_argument("--apply", type=Path, nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
     try:
         if given.apply:
             apply_here(*given.apply)
             return
-        found = measure(given.runs, built=given.built)
+        found = measure(given.runs, given.images)
         rows.write(BENCH, found)
     except GoniError as error:
         exit_with(error)
