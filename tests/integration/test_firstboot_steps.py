@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests import disk_service, setup_walk
+from tests.integration import gateway_node, hub
 from tests.integration.engine_node import check_built
 from tests.integration.firstboot_node import Node, running, wait_until
 from tests.models import write_tiny_chat_model
@@ -30,7 +31,7 @@ def cut_power(node: Node) -> None:
     """SIGKILL for the wizard, and its next start."""
     wizard = node.started[-1]
     wizard.send_signal(signal.SIGKILL)
-    wizard.wait(20)
+    wizard.wait(90)
     node.screen.unlink()
     node.wizard()
 
@@ -121,3 +122,41 @@ def test_model_of_the_browser_is_checked_and_kept(node: Node, tmp_path: Path) ->
         # What is not in the catalog is refused, whatever the form says.
         assert post("/setup/model", {"model": "catalog:../x"}).status_code == 400
         assert post("/setup/model", {"model": "stick:sda1:../../x"}).status_code == 400
+
+
+def test_model_of_the_catalog_comes_while_the_setup_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_built()
+    content = write_tiny_chat_model(tmp_path / "m.gguf", seed=5).read_bytes()
+    (tmp_path / "catalog.yaml").write_text(hub.catalog_for(content), encoding="utf-8")
+    certificate = gateway_node.certificate(tmp_path)
+    monkeypatch.setenv("GONI_CATALOG", str(tmp_path / "catalog.yaml"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    with ExitStack() as stack:
+        served = stack.enter_context(hub.running(certificate))
+        monkeypatch.setenv("GONI_HUB", served.address)
+        node = stack.enter_context(running(tmp_path / "node"))
+        node.start("goni_engine")
+        node.gateway()
+        node.wizard()
+        wait_until((node.folder / "run/engine.sock").exists, 120)
+        browser = stack.enter_context(node.browser())
+        browser.timeout = httpx.Timeout(300)
+        post = posting(browser, node)
+        setup_walk.type_pin(post, node.pin())
+        setup_walk.answer(post, "language", "name", "network", "owner")
+        assert 'value="catalog:tiny"' in browser.get("/setup/model").text
+        # The line breaks half-way.
+        served.serve(hub.path_of("tiny"), content, cuts=[len(content) // 2])
+        for _ in range(2):  # asked for twice, it comes once
+            said = post("/setup/model", {"model": "catalog:tiny"})
+            assert said.headers["location"] == "/setup/recovery"
+        cut_power(node)
+        models = node.folder / "state/engine/models/tiny.gguf"
+        wait_until(models.exists, 300)
+        assert models.read_bytes() == content
+        setup_walk.type_pin(post, node.pin())
+        wait_until(lambda: "Here already: tiny" in browser.get("/setup/model").text, 300)
+        assert browser.get("/setup/model/progress").json() == {"coming": []}
+        assert len(served.asked) == 2
