@@ -86,7 +86,7 @@ class Router:
             try:
                 answer = await self._begun(body, place)
             except GoniError as error:
-                self._elsewhere(body, place, error, last=last)
+                await self._elsewhere(body, place, error, last=last)
             else:
                 self._note(body, place)
                 return answer
@@ -98,7 +98,7 @@ class Router:
             try:
                 said = await self._gathered(body, place)
             except GoniError as error:
-                self._elsewhere(body, place, error, last=last)
+                await self._elsewhere(body, place, error, last=last)
             else:
                 self._note(body, place)
                 return said
@@ -137,7 +137,7 @@ class Router:
         rest = _watched(blocks, still if place.node != OWN else None, done=_ends(begun))
         return Answer(incoming, rest, begun)
 
-    def _elsewhere(
+    async def _elsewhere(
         self, body: Mapping[str, Any], place: Place, error: GoniError, *, last: bool
     ) -> None:
         """Move ``place`` to the next best node, or raise ``error`` when there is none."""
@@ -146,6 +146,7 @@ class Router:
         failed = place.node
         self._nodes.doubt(failed)
         self.warmth.forget(failed)
+        await self._nodes.look()
         others = [one for one in self._stations(body) if one.node.id != failed]
         found = planner.ranked(place.job, [one.node for one in others])
         if last or not found:

@@ -22,9 +22,9 @@ from tests.bench.rows import Row
 from tests.bench.streams import Peer
 from tests.integration.mesh_node import eventually
 from tests.integration.whole_node import Whole, household
-from tests.models import write_tiny_chat_model
+from tests.models import write_working_model
 
-MODEL = "tiny"
+MODEL = "working"
 STREAMS = 4
 AWAY_S = 25.0
 """Seconds that a node stays frozen or cut off: longer than its answers are waited for."""
@@ -43,7 +43,7 @@ class Home:
 @contextlib.contextmanager
 def home(folder: Path, peers: int) -> Iterator[Home]:
     """A household in which ``peers`` nodes have the model, loaded, and the first node has none."""
-    file = write_tiny_chat_model(folder / f"{MODEL}.gguf")
+    file = write_working_model(folder / f"{MODEL}.gguf")
     with household(folder, [[], *[[file]] * peers]) as nodes:
         gateway = nodes[0].gateway
         tls = ssl.create_default_context(cafile=gateway.crt)

@@ -64,6 +64,14 @@ def streamed(
     return text, error
 
 
+def loaded(node: Whole) -> int:
+    """How many peers are known to have the reciting model loaded."""
+    models = [
+        one for peer in node.mesh.ask("GET", "/nodes")["nodes"] for one in peer["load"]["models"]
+    ]
+    return sum(one["id"] == "recites" and one["state"] == "loaded" for one in models)
+
+
 def peer_busy(node: Whole) -> int:
     with node.engine.client() as engine:
         return sum(model["busy"] for model in engine.get("/stats").json()["models"])
@@ -111,7 +119,7 @@ def test_a_peer_that_dies_or_hangs_costs_a_retry_or_a_clear_error(
         for node in (second, third):  # loaded everywhere
             with node.engine.client() as engine:
                 engine.post(CHAT, json=engine_node.ask("hello", model="recites"), timeout=600)
-        eventually(lambda: len(first.mesh.ask("GET", "/nodes")["nodes"]) == 2)
+        eventually(lambda: loaded(first) == 2)
 
         # Before the first token nobody notices.
         second.signal(signal.SIGSTOP)
