@@ -1,4 +1,4 @@
-"""What people see when the node that answers them is killed, frozen or cut off, again and again.
+"""What people see when the node that answers them is killed, frozen or silenced, again and again.
 
 One node has no model: all of its people's chats go to its peers. The undisturbed answers are known,
 as the model answers greedily; what comes of each request is judged as in ``kills``.
@@ -27,7 +27,7 @@ from tests.models import write_working_model
 MODEL = "working"
 STREAMS = 4
 AWAY_S = 25.0
-"""Seconds that a node stays frozen or cut off: longer than its answers are waited for."""
+"""Seconds that a node stays frozen or silent: longer than its answers are waited for."""
 PLAIN = {"goni": {"documents": False}}
 
 
@@ -73,7 +73,7 @@ async def measure(home: Home, times: int, say: Callable[[str], None]) -> list[Ro
     finally:
         load.stopped = True
         await asyncio.gather(*tasks)
-    name = f"a peer killed, frozen or cut off {times} times: requests "
+    name = f"a peer killed, frozen or silenced {times} times: requests "
     bad = load.kinds[LOST] + load.kinds[CUT]
     wrong = load.kinds[WRONG] + load.kinds[MIXED]
     fine = load.kinds.total() - bad - wrong
@@ -96,14 +96,14 @@ async def _frozen(node: Whole) -> None:
     node.signal(signal.SIGCONT)
 
 
-async def _cut_off(node: Whole) -> None:
+async def _silenced(node: Whole) -> None:
     """Its engine goes on, and nothing comes from it: its side of the channel stands still."""
     os.kill(node.mesh.process.pid, signal.SIGSTOP)
     await asyncio.sleep(AWAY_S)
     os.kill(node.mesh.process.pid, signal.SIGCONT)
 
 
-FAILURES = (_killed, _frozen, _cut_off)
+FAILURES = (_killed, _frozen, _silenced)
 
 
 def _until_back(home: Home, node: Whole) -> None:

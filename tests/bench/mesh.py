@@ -93,15 +93,14 @@ def network_rows(plan: Plan) -> list[Row]:
 
 
 def pin_rows(_plan: Plan) -> list[Row]:
-    """The test's attacker, who knows the PIN as soon as its tries are used up."""
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ATTACKS]
-    succeeded = 0.0
-    try:
-        run.run(argv, timeout=1800)
-    except GoniError:
-        succeeded = 1.0
+    """The test's attacker, who knows the PIN as soon as its tries are used up; the test fails, and
+    with it the bench, when one guess succeeds.
+    """
+    run.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ATTACKS], timeout=1800
+    )
     name = "PIN guesses that succeed in 10,000 attacks beyond the allowed tries"
-    return [Row(name, succeeded, "requests", 0)]
+    return [Row(name, 0.0, "requests", 0)]
 
 
 PARTS: dict[str, Callable[[Plan], list[Row]]] = {
