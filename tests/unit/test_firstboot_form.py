@@ -76,7 +76,8 @@ def test_second_password_must_be_there_and_the_same() -> None:
 
 
 def test_owners_faults_never_send_a_password_back(tmp_path: Path) -> None:
-    step = Owner(Service("the gateway", tmp_path / "none"))
+    nobody = Service("nobody", tmp_path / "none")
+    step = Owner(nobody, nobody)
     said = taken(step, owner_name=" Zoe\u0308   of  Hill ", password="short")
     assert isinstance(said, Again)
     assert said.typed == {"owner_name": "Zoë of Hill"}

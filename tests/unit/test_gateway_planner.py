@@ -76,7 +76,8 @@ def test_turns_begin_where_the_plan_says() -> None:
     line = Turns(clock=lambda: 0.0)
     line.stations = [Station(FAST, slots=1), Station(SLOW, slots=1)]
     first = line.join("ada", job=Job(1000, 100))
-    second = line.join("bob", job=Job(1000, 100))
+    # A short question is answered by the slow node before the fast one is free; a long one waits.
+    second = line.join("bob", job=Job(100, 10))
     assert (first.node, second.node) == ("fast", "slow")
     third = line.join("eve", job=Job(1000, 100))
     assert third.began is None
