@@ -145,7 +145,7 @@ def test_model_of_the_catalog_comes_while_the_setup_goes_on(
         browser.timeout = httpx.Timeout(300)
         post = posting(browser, node)
         setup_walk.type_pin(post, node.pin())
-        setup_walk.answer(post, "language", "name", "network", "owner")
+        setup_walk.answer(post, "language", "name", "network", "household", "owner")
         assert 'value="catalog:tiny"' in browser.get("/setup/model").text
         # The line breaks half-way.
         served.serve(hub.path_of("tiny"), content, cuts=[len(content) // 2])
