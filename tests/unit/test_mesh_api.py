@@ -12,6 +12,7 @@ import pytest
 
 from goni_mesh import api, secret
 from goni_mesh.household import Household
+from goni_mesh.loads import Loads
 from goni_mesh.pairing import Pairing
 from goni_mesh.peers import Peers
 from tests import family
@@ -31,7 +32,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Household]
 
 @pytest.fixture
 def ask(node: Household) -> Ask:
-    peers = Peers(node, 7475, lambda: datetime.now(UTC))
+    peers = Peers(node, 7475, lambda: datetime.now(UTC), Loads())
     mesh = api.Mesh(node, peers, Pairing(node, 7475), 7476, lambda: None, lambda: [])
     transport = httpx.ASGITransport(api.application(mesh))
 
