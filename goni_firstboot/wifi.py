@@ -102,17 +102,20 @@ class Iwd:
         agents = f"{IWD}.AgentManager"
         self._call("/net/connman/iwd", agents, "RegisterAgent", "o", (AGENT_PATH,))
         try:
+            # Before iwd is asked: whatever comes during a call of ours is not kept by jeepney.
+            (owner,) = _unpacked(self._bus.send_and_get_reply(message_bus.GetNameOwner(IWD)))
             address = DBusAddress(network.path, bus_name=IWD, interface=f"{IWD}.Network")
             asked = self._bus.outgoing_serial
             serial = next(asked)
             self._bus.send(new_method_call(address, "Connect"), serial=serial)
-            self._answer(serial, password, time.monotonic() + CONNECT_S)
+            self._answer(serial, owner, password, time.monotonic() + CONNECT_S)
         finally:
             self._call("/net/connman/iwd", agents, "UnregisterAgent", "o", (AGENT_PATH,))
 
-    def _answer(self, serial: int, password: str, until: float) -> None:
-        """Serve the agent until the call with ``serial`` is answered; iwd's questions only."""
-        (owner,) = _unpacked(self._bus.send_and_get_reply(message_bus.GetNameOwner(IWD)))
+    def _answer(self, serial: int, owner: str, password: str, until: float) -> None:
+        """Serve the agent until the call with ``serial`` is answered; iwd's questions only, which
+        is ``owner`` on the bus.
+        """
         while True:
             message = self._bus.receive(timeout=max(0.0, until - time.monotonic()))
             said = message.header.fields
