@@ -203,6 +203,8 @@ def test_the_keyboard_alone_sets_a_node_up_in_german(browser: Browser, tmp_path:
         stack.callback(window.close)
         page, keys = window.page, window.page.keyboard
         page.goto("/")
+        # The page is loaded a moment before its field has the focus.
+        expect(page.locator("[autofocus]")).to_be_focused()
         keys.type(setup.node.pin())
         keys.press("Enter")
         for title, typed in (
@@ -217,6 +219,8 @@ def test_the_keyboard_alone_sets_a_node_up_in_german(browser: Browser, tmp_path:
         ):
             expect(heading(window)).to_have_text(title)
             window.look_closely(f"setup-de-{title.split()[0].lower().rstrip('?')}")
+            if page.locator("[autofocus]").count():
+                expect(page.locator("[autofocus]")).to_be_focused()
             press(window, typed)
         expect(heading(window)).to_have_text("kueche gehört Ihnen")
         window.check()
