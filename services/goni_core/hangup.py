@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -49,7 +50,7 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
             await task
 
 
-class Watched(Response):
+class Watched(Response, ABC):
     """A response whose :meth:`body_to` is sent as it comes. ``close`` is awaited in any case, at
     once when the client hangs up, and soon when it stops reading.
     """
@@ -70,9 +71,9 @@ class Watched(Response):
         self.unread_since = math.inf
         """Since when (monotonic) the client has left something unread."""
 
+    @abstractmethod
     async def body_to(self, scope: Scope, send: Send) -> None:
         """Send the body, all but its end."""
-        raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Closed here and not in the body, which may never get to its first line.
